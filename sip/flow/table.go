@@ -1,6 +1,16 @@
 package flow
 
-import "github.com/ringway/ringway/sip"
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+)
 
 // Watcher is told of what happens to flows, outside all locks of the table.
 type Watcher interface {
@@ -10,41 +20,227 @@ type Watcher interface {
 	FlowClosed(f *Flow, why sip.CloseReason)
 }
 
-// Table holds the flows that can be looked up: all connections, and UDP peers
-// that registered.
-type Table struct{}
+const (
+	shardCount = 64
+	// maxAdopted bounds UDP peers that are remembered without a binding (a caller in a dialog).
+	maxAdopted = 100_000
+	// adoptedIdle is how long such a peer is remembered after its last datagram.
+	adoptedIdle = 12 * time.Hour
+)
 
-// NewTable returns an empty table.
-func NewTable() *Table { panic("stub") }
+// Table holds the flows that can be looked up: all connections, and UDP peers
+// that registered or called. All methods are safe for concurrent use.
+type Table struct {
+	watchers []Watcher
+	last     atomic.Uint64 // the newest id
+	count    atomic.Int64
+	shards   [shardCount]shard
+	takeover sync.Mutex // before Flow.mu
+
+	udp struct {
+		sync.RWMutex
+		peers map[peer]*Flow
+		swept time.Time
+	}
+}
+
+type shard struct {
+	sync.RWMutex
+	byID   map[ID]*Flow
+	byName map[Name]*Flow // newest flow that spoke for it, kept while it lives
+}
+
+// peer identifies a UDP association: our socket's address and the peer's.
+type peer struct{ local, remote netip.AddrPort }
+
+// NewTable returns an empty table. Its ids start at a random number, so that a
+// token from before a restart does not name somebody else's flow.
+func NewTable() *Table {
+	t := &Table{}
+	var b [8]byte
+	rand.Read(b[:])
+	t.last.Store(binary.BigEndian.Uint64(b[:]) >> 1)
+	for i := range t.shards {
+		t.shards[i].byID = make(map[ID]*Flow)
+		t.shards[i].byName = make(map[Name]*Flow)
+	}
+	t.udp.peers = make(map[peer]*Flow)
+	return t
+}
 
 // Watch adds w; all watchers are added before the first flow.
-func (t *Table) Watch(w Watcher) { panic("stub") }
+func (t *Table) Watch(w Watcher) { t.watchers = append(t.watchers, w) }
+
+var nameSeed = maphash.MakeSeed()
+
+func (t *Table) idShard(id ID) *shard { return &t.shards[uint64(id)%shardCount] }
+
+func (t *Table) nameShard(n Name) *shard {
+	return &t.shards[maphash.Bytes(nameSeed, n[:])%shardCount]
+}
 
 // Open gives a new connection its flow and enters it.
-func (t *Table) Open(c sip.Conn) *Flow { panic("stub") }
+func (t *Table) Open(c sip.Conn) *Flow {
+	f := &Flow{Conn: c, ID: ID(t.last.Add(1))}
+	t.enter(f)
+	return f
+}
+
+func (t *Table) enter(f *Flow) {
+	s := t.idShard(f.ID)
+	s.Lock()
+	s.byID[f.ID] = f
+	s.Unlock()
+	t.count.Add(1)
+}
 
 // Datagram makes the flow of a UDP peer for one received datagram: the adopted
 // one for that peer, or an unlisted one with ID 0.
-func (t *Table) Datagram(c sip.Conn) *Flow { panic("stub") }
+func (t *Table) Datagram(c sip.Conn) *Flow {
+	info := c.Info()
+	t.udp.RLock()
+	f := t.udp.peers[peer{info.Local, info.Remote}]
+	t.udp.RUnlock()
+	if f == nil {
+		return &Flow{Conn: c}
+	}
+	f.touch()
+	return f
+}
 
-// Adopt enters a UDP peer's flow so that it can be looked up.
-func (t *Table) Adopt(f *Flow) *Flow { panic("stub") }
+// Adopt enters a UDP peer's flow so that it can be looked up, and returns the
+// listed flow: f, or the one that was listed for that peer already. Other
+// transports' flows are returned as they are. nil when the table is full.
+func (t *Table) Adopt(f *Flow) *Flow {
+	info := f.Info()
+	if info.Transport != sip.UDP || f.ID != 0 {
+		return f
+	}
+	key := peer{info.Local, info.Remote}
+	t.udp.Lock()
+	defer t.udp.Unlock()
+	if g := t.udp.peers[key]; g != nil {
+		return g
+	}
+	if len(t.udp.peers) >= maxAdopted && !t.sweepLocked() {
+		return nil
+	}
+	g := &Flow{Conn: f.Conn, ID: ID(t.last.Add(1)), aors: f.AORs(), upstream: f.Upstream()}
+	g.touch()
+	t.udp.peers[key] = g
+	t.enter(g)
+	return g
+}
+
+// sweepLocked forgets adopted peers without a binding that have long been
+// silent, once a minute at most, and reports whether there is room.
+func (t *Table) sweepLocked() bool {
+	now := time.Now()
+	if now.Sub(t.udp.swept) < time.Minute {
+		return false
+	}
+	t.udp.swept = now
+	for key, f := range t.udp.peers {
+		if now.Unix()-f.heard.Load() > int64(adoptedIdle/time.Second) && len(f.Names()) == 0 {
+			delete(t.udp.peers, key)
+			t.remove(f)
+		}
+	}
+	return len(t.udp.peers) < maxAdopted
+}
+
+// remove unlists f and marks it dead; false when that was done before.
+func (t *Table) remove(f *Flow) bool {
+	if f.dead.Swap(true) {
+		return false
+	}
+	s := t.idShard(f.ID)
+	s.Lock()
+	delete(s.byID, f.ID)
+	s.Unlock()
+	t.count.Add(-1)
+	return true
+}
 
 // Bind says that f speaks for name from now on; a flow that did before is taken
-// over (Flow.Current, Predecessors).
-func (t *Table) Bind(f *Flow, name Name) { panic("stub") }
+// over (Flow.Current, Predecessors) once it speaks for nothing else or is dead.
+func (t *Table) Bind(f *Flow, name Name) {
+	s := t.nameShard(name)
+	s.Lock()
+	old := s.byName[name]
+	s.byName[name] = f
+	s.Unlock()
+	if old == f {
+		return
+	}
+	f.addName(name)
+	if old != nil && (old.dropName(name) == 0 || !old.Live()) {
+		t.takeover.Lock()
+		old.follow(f)
+		t.takeover.Unlock()
+	}
+	for _, w := range t.watchers {
+		w.FlowNamed(f, name, old)
+	}
+}
 
-// Closed is called once by the transport when a connection has ended.
-func (t *Table) Closed(f *Flow, why sip.CloseReason) { panic("stub") }
+// Unbind says that f no longer speaks for name: the binding is gone. An adopted
+// UDP peer that speaks for nothing is forgotten after a while.
+func (t *Table) Unbind(f *Flow, name Name) {
+	s := t.nameShard(name)
+	s.Lock()
+	if s.byName[name] == f {
+		delete(s.byName, name)
+	}
+	s.Unlock()
+	f.dropName(name)
+}
+
+// Closed is called once by the transport when a connection has ended. The
+// user agent's names stay with the dead flow until it is back on another
+// (Bind) or its binding ends (Unbind).
+func (t *Table) Closed(f *Flow, why sip.CloseReason) {
+	if !t.remove(f) {
+		return
+	}
+	for _, w := range t.watchers {
+		w.FlowClosed(f, why)
+	}
+}
 
 // ByID is the live flow of that id, or nil.
-func (t *Table) ByID(id ID) *Flow { panic("stub") }
+func (t *Table) ByID(id ID) *Flow {
+	s := t.idShard(id)
+	s.RLock()
+	defer s.RUnlock()
+	return s.byID[id]
+}
 
 // ByName is the live flow that speaks for name, or nil.
-func (t *Table) ByName(n Name) *Flow { panic("stub") }
+func (t *Table) ByName(n Name) *Flow {
+	s := t.nameShard(n)
+	s.RLock()
+	f := s.byName[n]
+	s.RUnlock()
+	if f == nil || !f.Live() {
+		return nil
+	}
+	return f
+}
 
 // Len is the number of flows entered.
-func (t *Table) Len() int { panic("stub") }
+func (t *Table) Len() int { return int(t.count.Load()) }
 
-// All yields a snapshot of the flows entered.
-func (t *Table) All() []*Flow { panic("stub") }
+// All returns a snapshot of the flows entered.
+func (t *Table) All() []*Flow {
+	all := make([]*Flow, 0, t.Len())
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.RLock()
+		for _, f := range s.byID {
+			all = append(all, f)
+		}
+		s.RUnlock()
+	}
+	return all
+}
