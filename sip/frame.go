@@ -1,0 +1,130 @@
+package sip
+
+import "bytes"
+
+// FrameLength returns the length of the first message in a stream's buffer, 0
+// while more octets are needed. Leading CRLFs (RFC 5626 §4.4.1) are the caller's.
+// It looks at all of b each time: a Framer does not.
+func FrameLength(b []byte) (n int, err error) {
+	var f Framer
+	return f.Next(b)
+}
+
+// Framer finds where messages end in a stream, which comes in pieces of any
+// size; it looks at each octet of a header once. The zero Framer is ready.
+type Framer struct {
+	line   int // where the line (with its foldings) begins that is being looked at
+	seen   int // where to look on for its end
+	fields int
+	head   int // length of the header once it is known
+	body   int // Content-Length, once hasLen
+	hasLen bool
+}
+
+// Next returns the length of the message that b begins with, 0 while more octets
+// are needed: b is then given again with more behind it. After n > 0 the Framer
+// expects the next message, so the caller drops b[:n]. Leading CRLFs are the caller's.
+//
+// An error is a *StatusError (400, 513) and the end of the stream: where the next
+// message begins is not known. Parse of b with framing Stream may still make a
+// message of it that can be answered.
+func (f *Framer) Next(b []byte) (n int, err error) {
+	for f.head == 0 {
+		more, e := f.step(b)
+		if e != nil {
+			return 0, e
+		}
+		if !more {
+			return 0, nil
+		}
+	}
+	n = f.head + f.body
+	if len(b) < n {
+		return 0, nil
+	}
+	*f = Framer{}
+	return n, nil
+}
+
+// step looks for the next CRLF; it reports whether to look on.
+func (f *Framer) step(b []byte) (more bool, err *StatusError) {
+	i := bytes.IndexByte(b[f.seen:], '\n')
+	if i < 0 {
+		f.seen = len(b)
+		return false, f.limits(b, len(b))
+	}
+	end := f.seen + i + 1
+	switch {
+	case end-f.line < 2 || b[end-2] != '\r':
+		return false, Refuse(400, "Bad Request: LF without CR")
+	case end-f.line == 2:
+		return true, f.ended(end)
+	case end == len(b): // folded or not: the next octet tells
+		f.seen = end - 1
+		return false, f.limits(b, end)
+	}
+	if err := f.limits(b, end); err != nil {
+		return false, err
+	}
+	if f.seen = end; isBlank(b[end]) && f.line > 0 {
+		return true, nil
+	}
+	if f.line > 0 {
+		err = f.field(b[f.line:end])
+	}
+	f.line = end
+	return true, err
+}
+
+// limits holds what is there of a line, b[f.line:end], against the limits.
+func (f *Framer) limits(b []byte, end int) *StatusError {
+	switch n := end - f.line; {
+	case f.line == 0 && end > 0 && charClasses[b[0]]&tokenChar == 0:
+		return Refuse(400, "Bad Request: "+badStartLine)
+	case f.line == 0 && n > maxStartLine:
+		return Refuse(513, "Message Too Large: start line over 4 KiB")
+	case n > maxLine:
+		return Refuse(513, "Message Too Large: header line over 8 KiB")
+	case end > maxMessage:
+		return Refuse(513, "Message Too Large: header over 64 KiB")
+	}
+	return nil
+}
+
+// field takes in a whole header line: of interest is Content-Length alone.
+func (f *Framer) field(line []byte) *StatusError {
+	if f.fields++; f.fields > maxFields {
+		return Refuse(513, "Message Too Large: more than 256 header fields")
+	}
+	if c := lower(line[0]); c != 'l' && c != 'c' {
+		return nil
+	}
+	name, value, _ := bytes.Cut(line, []byte{':'})
+	name = bytes.TrimRight(name, " \t")
+	if len(name) != 1 && len(name) != len("Content-Length") || HeaderNamed(string(name)) != ContentLength {
+		return nil
+	}
+	value = bytes.Trim(value, " \t\r\n")
+	switch {
+	case f.hasLen:
+		return Refuse(400, "Bad Request: two Content-Length")
+	case !isDigits(value):
+		return Refuse(400, "Bad Request: malformed Content-Length")
+	}
+	f.hasLen, f.body = true, int(decimal(value))
+	return nil
+}
+
+// ended takes in the empty line.
+func (f *Framer) ended(end int) *StatusError {
+	switch {
+	case f.line == 0:
+		return Refuse(400, "Bad Request: no start line")
+	case !f.hasLen:
+		return Refuse(400, "Bad Request: no Content-Length")
+	case f.body > maxMessage-end:
+		return Refuse(513, "Message Too Large: over 64 KiB")
+	}
+	f.head = end
+	return nil
+}
