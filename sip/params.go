@@ -130,51 +130,73 @@ func checkParams(s string) (Params, error) {
 		return "", errParamsStart
 	}
 	p := s[i:]
-	var names [maxParams]string
-	for n, rest := 0, p; rest != ""; n++ {
-		if n == maxParams {
-			return "", errParamCount
-		}
-		name, next, err := checkParam(rest)
+	var seen nameSet
+	for i = 0; i < len(p); {
+		start, nameEnd, next, err := paramAt(p, i)
 		if err != nil {
 			return "", err
 		}
-		if listed(names[:n], name) {
-			return "", errParamTwice
+		if err := seen.add(p, start, nameEnd); err != nil {
+			return "", err
 		}
-		names[n], rest = name, next
+		i = next
 	}
 	return Params(p), nil
 }
 
-// checkParam checks the one parameter that s begins with at its ';'.
-func checkParam(s string) (name, rest string, err error) {
-	i := skipBlanks(s, 1)
-	n := span(s[i:], tokenChar)
-	if n == 0 {
-		return "", "", errParamName
+// nameSet remembers where the names of one value's parameters stand.
+type nameSet struct {
+	n  int
+	at [maxParams]struct{ start, end uint16 }
+}
+
+var errParamLong = errors.New("parameters too long")
+
+// add refuses s[start:end] when it is there already, or one too many.
+func (ns *nameSet) add(s string, start, end int) error {
+	if ns.n == maxParams {
+		return errParamCount
 	}
-	name = s[i : i+n]
-	if i = skipBlanks(s, i+n); i < len(s) && s[i] == '=' {
+	if end > 1<<16-1 {
+		return errParamLong
+	}
+	for _, a := range ns.at[:ns.n] {
+		if int(a.end-a.start) == end-start && EqualFold(s[a.start:a.end], s[start:end]) {
+			return errParamTwice
+		}
+	}
+	ns.at[ns.n].start, ns.at[ns.n].end = uint16(start), uint16(end)
+	ns.n++
+	return nil
+}
+
+// paramAt checks the one parameter whose ';' is s[i]: its name is
+// s[start:end], next is the following ';' or the end.
+func paramAt(s string, i int) (start, end, next int, err error) {
+	start = skipBlanks(s, i+1)
+	i = spanFrom(s, start, tokenChar)
+	if end = i; start == end {
+		return 0, 0, 0, errParamName
+	}
+	if i = skipBlanks(s, i); i < len(s) && s[i] == '=' {
 		i = skipBlanks(s, i+1)
 		if i < len(s) && s[i] == '"' {
-			e := quotedEnd(s, i)
-			if e < 0 {
-				return "", "", errQuote
+			q := i
+			if i = quotedEnd(s, q); i < 0 {
+				return 0, 0, 0, errQuote
 			}
-			if !cleanQuoted(s[i:e]) {
-				return "", "", errQuoted
+			if !cleanQuoted(s[q:i]) {
+				return 0, 0, 0, errQuoted
 			}
-			i = e
 		} else {
-			i += span(s[i:], valueChar)
+			i = spanFrom(s, i, valueChar)
 		}
 		i = skipBlanks(s, i)
 	}
 	if i < len(s) && s[i] != ';' {
-		return "", "", errParamValue
+		return 0, 0, 0, errParamValue
 	}
-	return name, s[i:], nil
+	return start, end, i, nil
 }
 
 // cleanQuoted reports whether a quoted string holds no CR or LF at all, and
@@ -194,15 +216,6 @@ func cleanQuoted(q string) bool {
 		}
 	}
 	return true
-}
-
-func listed(names []string, name string) bool {
-	for _, n := range names {
-		if EqualFold(n, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // QValue is the q parameter in thousandths, 1000 when absent (RFC 3261 §16.6,

@@ -18,7 +18,6 @@ var (
 	errIPv6       = errors.New("bad IPv6 address")
 	errPort       = errors.New("bad port")
 	errURIParam   = errors.New("bad URI parameter")
-	errURITwice   = errors.New("URI parameter given twice")
 	errURIHeaders = errors.New("bad URI headers")
 )
 
@@ -66,8 +65,10 @@ func ParseURI(s string) (URI, error) {
 		}
 		rest = rest[:q]
 	}
-	if err := checkURIParams(rest); err != nil {
-		return URI{}, err
+	if rest != "" {
+		if err := checkURIParams(rest); err != nil {
+			return URI{}, err
+		}
 	}
 	u.Params = Params(rest)
 	return u, nil
@@ -172,29 +173,21 @@ func portAt(s string) (port uint16, n int, err error) {
 // checkURIParams says whether s is *(";" uri-parameter), no name used twice
 // (RFC 3261 §19.1.1).
 func checkURIParams(s string) error {
-	if s == "" {
-		return nil
-	}
-	var names [maxParams]string
-	for n := 0; s != ""; n++ {
-		if n == maxParams {
-			return errParamCount
-		}
-		if s[0] != ';' {
+	var seen nameSet
+	for i := 0; i < len(s); {
+		if s[i] != ';' {
 			return errURIParam
 		}
-		s = s[1:]
-		name := s[:spanEscaped(s, paramChar)]
-		if s = s[len(name):]; name == "" {
+		start := i + 1
+		end := start + spanEscaped(s[start:], paramChar)
+		if start == end {
 			return errURIParam
 		}
-		if listed(names[:n], name) {
-			return errURITwice
+		if err := seen.add(s, start, end); err != nil {
+			return err
 		}
-		names[n] = name
-		if s != "" && s[0] == '=' {
-			s = s[1:]
-			s = s[spanEscaped(s, paramChar):]
+		if i = end; i < len(s) && s[i] == '=' {
+			i += 1 + spanEscaped(s[i+1:], paramChar)
 		}
 	}
 	return nil

@@ -58,13 +58,14 @@ func makeCharClasses() (t [256]charClass) {
 }
 
 // span is the length of the longest prefix of s whose octets are all in class.
-func span(s string, class charClass) int {
-	for i := 0; i < len(s); i++ {
-		if charClasses[s[i]]&class == 0 {
-			return i
-		}
+func span(s string, class charClass) int { return spanFrom(s, 0, class) }
+
+// spanFrom is the first index from i on whose octet is not in class.
+func spanFrom(s string, i int, class charClass) int {
+	for i < len(s) && charClasses[s[i]]&class != 0 {
+		i++
 	}
-	return len(s)
+	return i
 }
 
 // spanEscaped is span with escapes ("%41") among the octets.
