@@ -1,11 +1,21 @@
 // Package transaction is RFC 3261 §17 with RFC 6026 and RFC 4320 for a proxy:
 // tables and state machines that run on the goroutine that delivers the event,
 // with one timer wheel, and leave every decision about other branches to their users.
+//
+// Lock order: the user's lock, then one transaction's, then the send queue; the
+// locks of the table and the wheel are leaves. Events are delivered with no lock of this
+// package held, and never from within a call that the user makes into a transaction:
+// what such a call causes (a failed Start, the end of a transaction by
+// its final response) comes from the wheel's goroutine a moment later.
 package transaction
 
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
@@ -29,8 +39,10 @@ type User interface {
 // ServerUser is told what happens to a server transaction, never under its lock.
 type ServerUser interface {
 	// Cancelled: a CANCEL for this INVITE came and was answered 200 (RFC 3261 §9.2).
+	// Called at most once, and not after a final response.
 	Cancelled(tx *Server, cancel *sip.Message)
-	// Ended: the transaction is over. err is nil, ErrTimeout (no ACK within timer H) or ErrTransport.
+	// Ended: the transaction is over, called once. err is nil; ErrTimeout: no ACK within timer H, or
+	// the client of another request has given up waiting; ErrTransport: a response could not be delivered, or FailFlow.
 	Ended(tx *Server, err error)
 }
 
@@ -39,7 +51,8 @@ type ClientUser interface {
 	// Response: 1xx (100 too), the final response once, and every 2xx to an INVITE
 	// (RFC 6026 §7.2), retransmissions included. ACKs to non-2xx were sent already.
 	Response(tx *Client, m *sip.Message)
-	// Failed: no final response will come: ErrTimeout or ErrTransport. Called at most once, never after a final response.
+	// Failed: no final response will come: ErrTimeout or ErrTransport. Called at most
+	// once, never after a final response, never from within Start or Cancel.
 	Failed(tx *Client, err error)
 }
 
@@ -50,78 +63,299 @@ type Outgoing interface {
 	AppendCancel(dst []byte, extra ...string) []byte
 }
 
-// Config sets the timers (RFC 3261 appendix A); zero values are the RFC's.
+// Config sets up a Table.
 type Config struct {
-	User       User
-	MaxPending int // server transactions without a final response per flow; 0: 1024. Beyond: 503 without state
+	User User
+	// MaxPending bounds the server transactions of one connection that wait for a final
+	// response or the ACK to it; 0: 1024. Beyond: 503 without state. Peers with an Upstream
+	// name, and datagrams of unlisted flows, are not counted.
+	MaxPending int
 }
 
+const shardCount = 64
+
 // Table holds the transactions.
-type Table struct{}
+type Table struct {
+	// Static after construction.
+	user       User
+	maxPending int
+	keys       keyer
+	wheel      *Wheel
+
+	counters counters
+	shutdown atomic.Bool
+	servers  [shardCount]serverShard
+	clients  [shardCount]clientShard
+	peers    [shardCount]peerShard
+}
+
+type serverShard struct {
+	sync.RWMutex
+	byKey map[key]*Server
+}
+
+type clientShard struct {
+	sync.RWMutex
+	byID map[uint64]*Client
+}
 
 // NewTable makes a table; nothing runs before Run.
-func NewTable(cfg Config) *Table { panic("stub") }
+func NewTable(cfg Config) *Table {
+	t := &Table{user: cfg.User, maxPending: cfg.MaxPending, keys: newKeyer(), wheel: NewWheel()}
+	if t.maxPending == 0 {
+		t.maxPending = 1024
+	}
+	for i := range shardCount {
+		t.servers[i].byKey = make(map[key]*Server)
+		t.clients[i].byID = make(map[uint64]*Client)
+		t.peers[i].byFlow = make(map[flow.ID]peer)
+	}
+	return t
+}
 
 // Run drives the timers until ctx ends.
-func (t *Table) Run(ctx context.Context) error { panic("stub") }
+func (t *Table) Run(ctx context.Context) error { return t.wheel.Run(ctx) }
+
+// Wheel is the table's timer wheel, for timers of its users.
+func (t *Table) Wheel() *Wheel { return t.wheel }
+
+// Shutdown refuses new requests outside dialogs from now on (503, Retry-After). Transactions
+// that exist live on, and so do ACK, CANCEL and requests with a To tag, which they need to get done.
+func (t *Table) Shutdown() { t.shutdown.Store(true) }
 
 // Receive takes a message that the flow's reader parsed; it returns when all that it causes is done or queued.
-func (t *Table) Receive(m *sip.Message, from *flow.Flow) { panic("stub") }
+func (t *Table) Receive(m *sip.Message, from *flow.Flow) {
+	via := m.TopVia()
+	switch {
+	case via == nil:
+		t.counters.drop(BadMessage)
+	case !m.IsRequest():
+		t.receiveResponse(m, via, from)
+	case m.Method() == "ACK":
+		t.receiveAck(m, t.keys.of(m, via, from), from)
+	case m.Method() == "CANCEL":
+		t.receiveCancel(m, t.keys.of(m, via, from), from)
+	default:
+		t.receiveRequest(m, t.keys.of(m, via, from), from)
+	}
+}
+
+// ReceiveBad takes what sip.Parse returned with an error; m may be nil. A request is answered
+// with what is wrong, without state; ACK, responses and what is no SIP are dropped.
+func (t *Table) ReceiveBad(m *sip.Message, err error, from *flow.Flow) {
+	if m == nil || !m.IsRequest() || m.Method() == "ACK" || m.TopVia() == nil {
+		t.counters.drop(BadMessage)
+		return
+	}
+	t.counters.drop(BadRequest)
+	t.answer(m, refusal(sip.AsStatus(err)), t.keys.of(m, m.TopVia(), from), from)
+}
+
+// answer sends a response without state.
+func (t *Table) answer(m *sip.Message, r sip.Reply, k key, to *flow.Flow) {
+	_ = deliver(to, appendReply(m, &r, k, to)) // to is gone: so is the reason to answer
+}
+
+func (t *Table) receiveRequest(m *sip.Message, k key, from *flow.Flow) {
+	if tx := t.server(k, from); tx != nil {
+		tx.again()
+		return
+	}
+	tx := newServer(t, m, k, from)
+	tx.mu.Lock()
+	if why, ok := t.admit(tx, m); !ok {
+		tx.mu.Unlock()
+		t.counters.drop(why)
+		t.answer(m, overload(why), k, from)
+		return
+	}
+	if first := t.enterServer(tx); first != nil {
+		t.unlistServer(tx)
+		tx.mu.Unlock()
+		first.again()
+		return
+	}
+	tx.startLocked()
+	tx.mu.Unlock()
+	t.user.Request(tx)
+}
+
+// admit lists tx with its flow, unless there is no room for it.
+func (t *Table) admit(tx *Server, m *sip.Message) (Drop, bool) {
+	if t.shutdown.Load() && m.ToTag() == "" {
+		return ShuttingDown, false
+	}
+	limit := t.maxPending
+	if tx.flow.Upstream() != "" {
+		limit = 0
+	}
+	return OverPending, t.listServer(tx, tx.flow.ID, limit)
+}
+
+// overload asks the peer to come back at a time of its own (RFC 3261 §21.5.4), so that not all do at once.
+func overload(why Drop) sip.Reply {
+	r := sip.Reply{Status: 503, Headers: []string{"Retry-After: " + strconv.Itoa(5+rand.IntN(26))}}
+	if why == OverPending {
+		r.Reason = "Too Many Pending Requests"
+	}
+	return r
+}
+
+func (t *Table) receiveCancel(m *sip.Message, k key, from *flow.Flow) {
+	tx := t.server(k, from)
+	if tx == nil {
+		t.counters.drop(StrayCancel)
+		t.answer(m, sip.Reply{Status: 481}, k, from)
+		return
+	}
+	t.answer(m, sip.Reply{Status: 200}, tx.key, from)
+	tx.cancelReceived(m)
+}
+
+func (t *Table) receiveAck(m *sip.Message, k key, from *flow.Flow) {
+	tx := t.server(k, from)
+	switch {
+	case tx != nil && tx.ack():
+	case tx == nil && m.ToTag() == k.tag(): // to a refusal of ours that left no state
+		t.counters.absorbed.Add(1)
+	default:
+		t.user.Ack(m, from)
+	}
+}
+
+// server finds a server transaction: the flow's own, or on WebSocket that of the flow the
+// same user agent had before it reconnected.
+func (t *Table) server(k key, from *flow.Flow) *Server {
+	s := t.serverShard(k)
+	s.RLock()
+	tx := s.byKey[k]
+	s.RUnlock()
+	if tx != nil || k.flow == 0 {
+		return tx
+	}
+	for _, id := range from.Predecessors() {
+		s.RLock()
+		tx = s.byKey[key{k.a, k.b, id}]
+		s.RUnlock()
+		if tx != nil {
+			return tx
+		}
+	}
+	return nil
+}
+
+// serverShard leaves the flow out: a key and its predecessors' are in one shard.
+func (t *Table) serverShard(k key) *serverShard { return &t.servers[k.a%shardCount] }
+
+// enterServer enters tx, unless another reader was first: then it returns that one.
+func (t *Table) enterServer(tx *Server) (first *Server) {
+	s := t.serverShard(tx.key)
+	s.Lock()
+	defer s.Unlock()
+	if first = s.byKey[tx.key]; first == nil {
+		s.byKey[tx.key] = tx
+		t.counters.created[tx.kind()].Add(1)
+	}
+	return first
+}
+
+func (t *Table) removeServer(tx *Server) {
+	s := t.serverShard(tx.key)
+	s.Lock()
+	delete(s.byKey, tx.key)
+	s.Unlock()
+	t.counters.ended[tx.kind()].Add(1)
+}
+
+func (t *Table) receiveResponse(m *sip.Message, via *sip.ViaValue, from *flow.Flow) {
+	id, _, ok := ParseBranch(via.Branch)
+	if !ok {
+		t.counters.drop(StrayResponse)
+		return
+	}
+	s := t.clientShard(id)
+	s.RLock()
+	tx := s.byID[id]
+	s.RUnlock()
+	_, method := m.CSeq()
+	if tx == nil || method != tx.method && !(tx.invite && method == "CANCEL") {
+		t.counters.drop(StrayResponse)
+		return
+	}
+	if !mayAnswer(tx.Flow(), from) {
+		t.counters.drop(ForeignResponse)
+		return
+	}
+	tx.receive(m, method)
+}
+
+// mayAnswer reports whether a response to a request sent to the flow to may come from
+// from. The branch's 64 random bits say that its sender has seen the request; this says that it is the peer
+// that was meant: the same agent or upstream, or over UDP and TCP the same host (it
+// may answer from another port, or over a new connection: RFC 3261 §18.2.2).
+func mayAnswer(to, from *flow.Flow) bool {
+	if to == from || to.SameAgent(from) {
+		return true
+	}
+	a, b := to.Info(), from.Info()
+	if a.Transport.WebSocket() || b.Transport.WebSocket() {
+		return false
+	}
+	if up := to.Upstream(); up != "" && up == from.Upstream() {
+		return true
+	}
+	return a.Transport.Reliable() == b.Transport.Reliable() && a.Remote.Addr().Unmap() == b.Remote.Addr().Unmap()
+}
 
 // Client makes a client transaction to be started with Client.Start. id is the number
-// in the branch (see Branch); method is the request's.
-func (t *Table) Client(id uint64, method string, to *flow.Flow, u ClientUser) *Client { panic("stub") }
+// in the branch (see AppendBranch); method is the request's.
+func (t *Table) Client(id uint64, method string, to *flow.Flow, u ClientUser) *Client {
+	return &Client{
+		table: t, id: id, method: methodName(method), invite: method == "INVITE",
+		reliable: to.Info().Transport.Reliable(), flow: to, user: u,
+	}
+}
 
-// NewID draws the number of a new branch.
-func NewID() uint64 { panic("stub") }
+func (t *Table) clientShard(id uint64) *clientShard { return &t.clients[id%shardCount] }
 
-// AppendBranch writes a branch parameter's value: magic cookie, id, loop hash (RFC 5393 §4.2); fixed length.
-func AppendBranch(dst []byte, id uint64, loop uint64) []byte { panic("stub") }
+func (t *Table) enterClient(tx *Client) {
+	s := t.clientShard(tx.id)
+	s.Lock()
+	s.byID[tx.id] = tx
+	s.Unlock()
+	t.counters.created[tx.kind()].Add(1)
+	t.listClient(tx, tx.flow.ID)
+}
 
-// ParseBranch reads a branch of ours.
-func ParseBranch(branch string) (id, loop uint64, ok bool) { panic("stub") }
+func (t *Table) removeClient(tx *Client) {
+	s := t.clientShard(tx.id)
+	s.Lock()
+	if s.byID[tx.id] == tx {
+		delete(s.byID, tx.id)
+	}
+	s.Unlock()
+	t.counters.ended[tx.kind()].Add(1)
+}
 
-// FlowClosed: the flow's connection ended. Client transactions on it fail with ErrTransport only when
-// FailFlow is called (the proxy decides after reconnect_grace); kept responses wait likewise.
-func (t *Table) FailFlow(f *flow.Flow) { panic("stub") }
+// deliver sends b to the peer of f, by the connection that took over from f if f is gone.
+func deliver(f *flow.Flow, b []byte) error {
+	if !f.Live() {
+		f = f.Current()
+	}
+	return f.Send(b)
+}
 
-// FlowMoved: the user agent of old is back on f: final responses that could not be sent to old are sent to f.
-func (t *Table) FlowMoved(old, f *flow.Flow) { panic("stub") }
+// refusal is the response that tells err.
+func refusal(err *sip.StatusError) sip.Reply {
+	return sip.Reply{Status: err.Code, Reason: err.Reason, Headers: err.Headers}
+}
 
-// Server is a server transaction.
-type Server struct{}
-
-// Request is the request; nil once a final response to an INVITE has been sent and acknowledged or accepted.
-func (tx *Server) Request() *sip.Message { panic("stub") }
-
-// Method is the request's method, also when Request is gone.
-func (tx *Server) Method() string { panic("stub") }
-
-// Flow is where the request came from.
-func (tx *Server) Flow() *flow.Flow { panic("stub") }
-
-// SetUser sets who is told of CANCEL and the end; called within User.Request.
-func (tx *Server) SetUser(u ServerUser) { panic("stub") }
-
-// Reply answers with a response made by us; SourceAddr/SourcePort and ToTag are filled in here.
-func (tx *Server) Reply(r *sip.Reply) { panic("stub") }
-
-// Refuse answers with err's status.
-func (tx *Server) Refuse(err *sip.StatusError) { panic("stub") }
-
-// Forward sends a response that is already spliced. Order: it is queued before Forward returns.
-func (tx *Server) Forward(status int, b []byte) { panic("stub") }
-
-// Client is a client transaction.
-type Client struct{}
-
-// Start arms the timers and sends. out is kept until the transaction needs it no more.
-func (tx *Client) Start(out Outgoing) { panic("stub") }
-
-// Cancel sends a CANCEL once a provisional response has come (RFC 3261 §9.1), at once or later; extra as in
-// sip.Splice.AppendCancel. The CANCEL's own transaction is the table's business. When no
-// final response follows within 64*T1 the transaction fails with ErrTimeout.
-func (tx *Client) Cancel(extra ...string) { panic("stub") }
-
-// Flow is where the request was sent.
-func (tx *Client) Flow() *flow.Flow { panic("stub") }
+// appendReply makes a response of r; r is changed.
+func appendReply(m *sip.Message, r *sip.Reply, k key, to *flow.Flow) []byte {
+	if r.ToTag == "" {
+		r.ToTag = k.tag()
+	}
+	remote := to.Info().Remote
+	r.SourceAddr, r.SourcePort = remote.Addr().Unmap().WithZone("").String(), remote.Port()
+	return m.AppendReply(make([]byte, 0, 640+len(r.Body)), r)
+}

@@ -1,0 +1,249 @@
+package transaction
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// clientState is a state of RFC 3261 §17.1 or RFC 6026 §7.2.
+type clientState uint8
+
+const (
+	unstarted clientState = iota
+	calling               // sent, no response yet (Trying, for other requests than INVITE)
+	ringing               // a provisional response has come (Proceeding)
+	closed                // the final response has come, to INVITE 300–699 (Completed)
+	answered              // INVITE: a 2xx has come (Accepted)
+	over                  // Terminated
+)
+
+// cancelState is how far the CANCEL of an INVITE is.
+type cancelState uint8
+
+const (
+	noCancel       cancelState = iota
+	cancelWanted               // waits for a provisional response (RFC 3261 §9.1)
+	cancelSent                 // waits for the response to it
+	cancelAnswered             // the INVITE's own response is still to come
+)
+
+// Client is a client transaction. The CANCEL of an INVITE is part of it: it
+// has the same branch and the same life.
+type Client struct {
+	// Static after construction.
+	table    *Table
+	id       uint64
+	method   string
+	invite   bool
+	reliable bool
+
+	// Guarded by the flow's peerShard; listed by mu too.
+	listed     flow.ID
+	next, prev *Client
+
+	mu     sync.Mutex
+	state  clientState
+	cancel cancelState
+	flow   *flow.Flow
+	user   ClientUser
+	out    Outgoing // nil from the final response on
+	extra  []string // header lines of the CANCEL
+	ack    []byte   // UDP: the ACK, for final responses sent again
+	failed error    // Failed is still to be told
+	timer  Timer
+	pace   pace // of timers A and B, E and F, or the CANCEL's E and the wait for the final response
+}
+
+func (tx *Client) kind() Kind {
+	if tx.invite {
+		return ClientInvite
+	}
+	return ClientOther
+}
+
+// Flow is where the request was sent, or where its receiver is now (FlowMoved).
+func (tx *Client) Flow() *flow.Flow {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return tx.flow
+}
+
+// Start arms the timers and sends. out is kept until the final response. A flow
+// that takes no message makes the transaction fail, which the user is told after Start.
+func (tx *Client) Start(out Outgoing) {
+	tx.mu.Lock()
+	tx.state, tx.out = calling, out
+	tx.table.enterClient(tx)
+	tx.pace = newPace(TimerA, TimerB, tx.reliable)
+	tx.afterLocked(tx.pace.step)
+	if deliver(tx.flow, out.Append(nil)) != nil {
+		tx.failLocked(ErrTransport)
+	}
+	tx.unlockLater()
+}
+
+// Cancel sends a CANCEL once a provisional response has come (RFC 3261 §9.1), at once or later; extra as in
+// sip.Splice.AppendCancel. The CANCEL's own transaction is the table's business. When no
+// final response follows within 64*T1 the transaction fails with ErrTimeout. A 2xx that crosses
+// it is a Response like any. Without effect after a final response and on other requests than INVITE.
+func (tx *Client) Cancel(extra ...string) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if !tx.invite || tx.cancel != noCancel || tx.state != calling && tx.state != ringing {
+		return
+	}
+	tx.cancel, tx.extra = cancelWanted, slices.Clone(extra)
+	if tx.state == ringing {
+		tx.sendCancelLocked()
+	}
+}
+
+// receive takes a response that is the transaction's own by branch and origin.
+func (tx *Client) receive(m *sip.Message, method string) {
+	tx.mu.Lock()
+	var tell bool
+	switch {
+	case method != tx.method:
+		tx.cancelResponseLocked(m.Status())
+	case tx.invite:
+		tell = tx.inviteResponseLocked(m)
+	default:
+		tell = tx.otherResponseLocked(m)
+	}
+	u := tx.user
+	tx.mu.Unlock()
+	if tell {
+		u.Response(tx, m)
+	}
+}
+
+// flowFailed: the server cannot be reached any more.
+func (tx *Client) flowFailed(f *flow.Flow) {
+	tx.mu.Lock()
+	if tx.listed == f.ID {
+		tx.failLocked(ErrTransport)
+	}
+	tx.unlockAndTell()
+}
+
+// flowMoved: the server is on f now. It may not have got what was sent to old last.
+func (tx *Client) flowMoved(old, f *flow.Flow) {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.listed != old.ID {
+		return
+	}
+	tx.table.unlistClient(tx)
+	tx.table.listClient(tx, f.ID)
+	tx.flow = f
+	switch {
+	case tx.state == calling:
+		tx.resendLocked(tx.out.Append(nil))
+	case tx.cancel == cancelSent:
+		tx.resendLocked(tx.out.AppendCancel(nil, tx.extra...))
+	}
+}
+
+// resendLocked sends again; when the flow is dead, somebody will say so (FailFlow) or the time-out comes.
+func (tx *Client) resendLocked(b []byte) {
+	tx.table.counters.resentRequests.Add(1)
+	_ = deliver(tx.flow, b)
+}
+
+// finalLocked lets go of what only a request in progress needs.
+func (tx *Client) finalLocked(s clientState) {
+	tx.state, tx.out, tx.extra = s, nil, nil
+	tx.table.unlistClient(tx)
+}
+
+func (tx *Client) failLocked(err error) {
+	if err == ErrTimeout {
+		tx.table.counters.timedOut[tx.kind()].Add(1)
+	}
+	tx.failed = err
+	tx.terminateLocked()
+}
+
+func (tx *Client) terminateLocked() {
+	if tx.state == over {
+		return
+	}
+	tx.finalLocked(over)
+	tx.ack = nil
+	tx.table.wheel.Stop(&tx.timer)
+	tx.table.removeClient(tx)
+}
+
+// clientAlarm keeps Expired out of Client's own methods.
+type clientAlarm Client
+
+// Expired implements Alarm.
+func (a *clientAlarm) Expired(*Timer) {
+	tx := (*Client)(a)
+	tx.mu.Lock()
+	if !tx.timer.Stale() {
+		tx.alarmLocked()
+	}
+	tx.unlockAndTell()
+}
+
+func (tx *Client) alarmLocked() {
+	switch {
+	case tx.state == closed || tx.state == answered: // timers D, K, M
+		tx.terminateLocked()
+	case tx.state == over:
+	case tx.pace.next(tx.intervalLocked()): // timers B, F
+		tx.failLocked(ErrTimeout)
+	default:
+		tx.againLocked()
+		tx.afterLocked(tx.pace.step)
+	}
+}
+
+// intervalLocked is the next interval of timer A or E.
+func (tx *Client) intervalLocked() time.Duration {
+	switch {
+	case tx.invite && tx.state == calling:
+		return 2 * tx.pace.step
+	case !tx.invite && tx.state == ringing:
+		return T2
+	default:
+		return min(2*tx.pace.step, T2)
+	}
+}
+
+// againLocked is timer A or E.
+func (tx *Client) againLocked() {
+	switch {
+	case !tx.invite || tx.state == calling:
+		tx.resendLocked(tx.out.Append(nil))
+	case tx.cancel == cancelSent:
+		tx.resendLocked(tx.out.AppendCancel(nil, tx.extra...))
+	}
+}
+
+func (tx *Client) afterLocked(d time.Duration) {
+	tx.table.wheel.After(&tx.timer, d, (*clientAlarm)(tx))
+}
+
+// unlockAndTell unlocks and delivers what is to be told.
+func (tx *Client) unlockAndTell() {
+	err := tx.failed
+	tx.failed = nil
+	tx.mu.Unlock()
+	if err != nil {
+		tx.user.Failed(tx, err)
+	}
+}
+
+// unlockLater unlocks after a call of the user, who may hold a lock of its own.
+func (tx *Client) unlockLater() {
+	if tx.failed != nil {
+		tx.afterLocked(0)
+	}
+	tx.mu.Unlock()
+}
