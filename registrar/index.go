@@ -1,0 +1,279 @@
+package registrar
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+const indexShards = 64
+
+// index finds bindings by Contact and by flow; the store finds them by AOR only.
+//
+// Lock order: stripe → store → contacts shard → flows shard → Flow.mu.
+type index struct {
+	seed           maphash.Seed
+	stripes        [indexShards]stripe
+	contacts       [indexShards]contactShard
+	flows          [indexShards]flowShard
+	aors, bindings atomic.Int64
+}
+
+// stripe serialises the changes of its AORs, so that store and index agree.
+type stripe struct {
+	sync.Mutex
+	indexed map[string][]owner // by AOR: what the index holds of it
+}
+
+// owner is an AOR that has bound a Contact.
+type owner struct {
+	aor, contact string
+	key          uint64
+	flow         flow.ID
+	remote       netip.AddrPort
+}
+
+type contactShard struct {
+	sync.RWMutex
+	owners map[uint64][]owner
+}
+
+// attached is a flow with the AORs that have bindings over it.
+type attached struct {
+	flow *flow.Flow
+	aors []string
+}
+
+type flowShard struct {
+	sync.RWMutex
+	byID map[flow.ID]*attached
+}
+
+func newIndex() *index {
+	x := &index{seed: maphash.MakeSeed()}
+	for i := range indexShards {
+		x.stripes[i].indexed = make(map[string][]owner)
+		x.contacts[i].owners = make(map[uint64][]owner)
+		x.flows[i].byID = make(map[flow.ID]*attached)
+	}
+	return x
+}
+
+func (x *index) stripe(aor string) *stripe {
+	return &x.stripes[maphash.String(x.seed, aor)%indexShards]
+}
+
+func (x *index) shardOf(id flow.ID) *flowShard { return &x.flows[uint64(id)%indexShards] }
+
+// key is the same for URIs that are equal by RFC 3261 §19.1.4, and for some that are not.
+func (x *index) key(u *sip.URI) uint64 {
+	v := sip.URI{Scheme: u.Scheme, User: u.User, Host: u.Host}
+	if strings.HasPrefix(v.Host, "[") {
+		if a, err := netip.ParseAddr(strings.Trim(v.Host, "[]")); err == nil {
+			v.Host = a.String()
+		}
+	}
+	var room [256]byte
+	return maphash.Bytes(x.seed, v.AppendAOR(room[:0]))
+}
+
+// claim enters o unless a Contact equal to it (u) is held by another AOR that
+// share forbids. added tells whether o was not there before.
+func (x *index) claim(o owner, u *sip.URI, share func(*owner) bool) (added, ok bool) {
+	s := &x.contacts[o.key%indexShards]
+	s.Lock()
+	defer s.Unlock()
+	list := s.owners[o.key]
+	for i := range list {
+		if list[i].aor == o.aor && list[i].contact == o.contact {
+			return false, true
+		}
+	}
+	for i := range list {
+		if h := &list[i]; h.aor != o.aor && sameURI(h.contact, o.contact, u) && !share(h) {
+			return false, false
+		}
+	}
+	s.owners[o.key] = append(list, o)
+	return true, true
+}
+
+// sameURI compares text with want, whose parsed form is u.
+func sameURI(text, want string, u *sip.URI) bool {
+	if text == want {
+		return true
+	}
+	v, err := sip.ParseURI(text)
+	return err == nil && v.Equal(u)
+}
+
+func (x *index) drop(o *owner) {
+	s := &x.contacts[o.key%indexShards]
+	s.Lock()
+	defer s.Unlock()
+	list := slices.DeleteFunc(s.owners[o.key], func(h owner) bool { return h.aor == o.aor && h.contact == o.contact })
+	if len(list) == 0 {
+		delete(s.owners, o.key)
+	} else {
+		s.owners[o.key] = list
+	}
+}
+
+// put enters o, or renews its flow and address.
+func (x *index) put(o *owner) {
+	s := &x.contacts[o.key%indexShards]
+	s.Lock()
+	defer s.Unlock()
+	list := s.owners[o.key]
+	for i := range list {
+		if list[i].aor == o.aor && list[i].contact == o.contact {
+			list[i] = *o
+			return
+		}
+	}
+	s.owners[o.key] = append(list, *o)
+}
+
+// owners are those of the Contact u.
+func (x *index) owners(u *sip.URI, text string) []owner {
+	key := x.key(u)
+	s := &x.contacts[key%indexShards]
+	s.RLock()
+	defer s.RUnlock()
+	var out []owner
+	for _, o := range s.owners[key] {
+		if sameURI(o.contact, text, u) {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// set makes the index agree with list, now the bindings of aor. The caller holds
+// the stripe s. from is a flow that may not be attached yet, or nil.
+func (x *index) set(s *stripe, aor string, list []Binding, from *flow.Flow) {
+	old := s.indexed[aor]
+	if agrees(old, list) {
+		return
+	}
+	fresh := x.ownersOf(list, old)
+	for i := range fresh {
+		x.put(&fresh[i])
+		x.attach(fresh[i].flow, fresh[i].aor, from)
+	}
+	for i := range old {
+		o := &old[i]
+		if !slices.ContainsFunc(fresh, func(n owner) bool { return n.contact == o.contact }) {
+			x.drop(o)
+		}
+		if !slices.ContainsFunc(fresh, func(n owner) bool { return n.flow == o.flow }) {
+			x.detach(o.flow, aor)
+		}
+	}
+	x.bindings.Add(int64(len(fresh) - len(old)))
+	switch {
+	case len(fresh) == 0:
+		delete(s.indexed, aor)
+		x.aors.Add(-1)
+	case len(old) == 0:
+		s.indexed[fresh[0].aor] = fresh
+		x.aors.Add(1)
+	default:
+		s.indexed[aor] = fresh
+	}
+}
+
+// ownersOf are the owners that list makes; old saves parsing known Contacts again.
+func (x *index) ownersOf(list []Binding, old []owner) []owner {
+	out := make([]owner, 0, len(list))
+	for i := range list {
+		b := &list[i]
+		o := owner{aor: b.AOR, contact: b.Contact, flow: b.Flow, remote: b.Received}
+		if j := slices.IndexFunc(old, func(n owner) bool { return n.contact == b.Contact }); j >= 0 {
+			o.key = old[j].key
+		} else if u, err := sip.ParseURI(b.Contact); err == nil {
+			o.key = x.key(&u)
+		}
+		out = append(out, o)
+	}
+	return out
+}
+
+func agrees(old []owner, list []Binding) bool {
+	if len(old) != len(list) {
+		return false
+	}
+	for i := range old {
+		if o, b := &old[i], &list[i]; o.contact != b.Contact || o.flow != b.Flow || o.remote != b.Received {
+			return false
+		}
+	}
+	return true
+}
+
+func (x *index) attach(id flow.ID, aor string, from *flow.Flow) {
+	s := x.shardOf(id)
+	s.Lock()
+	defer s.Unlock()
+	a := s.byID[id]
+	if a == nil {
+		if from == nil || from.ID != id {
+			return // a flow of another process, or of one before a restart
+		}
+		a = &attached{flow: from}
+		s.byID[id] = a
+	}
+	if !slices.Contains(a.aors, aor) {
+		a.aors = append(a.aors, aor)
+	}
+}
+
+func (x *index) detach(id flow.ID, aor string) {
+	s := x.shardOf(id)
+	s.Lock()
+	defer s.Unlock()
+	a := s.byID[id]
+	if a == nil {
+		return
+	}
+	if i := slices.Index(a.aors, aor); i >= 0 {
+		a.aors = slices.Delete(a.aors, i, i+1)
+	}
+	if len(a.aors) == 0 {
+		delete(s.byID, id)
+	}
+}
+
+// flow is the flow id when bindings go over it, dead or alive, else nil.
+func (x *index) flow(id flow.ID) *flow.Flow {
+	s := x.shardOf(id)
+	s.RLock()
+	defer s.RUnlock()
+	if a := s.byID[id]; a != nil {
+		return a.flow
+	}
+	return nil
+}
+
+// aorsOf are the AORs with bindings over a flow.
+func (x *index) aorsOf(id flow.ID) []string {
+	s := x.shardOf(id)
+	s.RLock()
+	defer s.RUnlock()
+	if a := s.byID[id]; a != nil {
+		return slices.Clone(a.aors)
+	}
+	return nil
+}
+
+// live reports whether a binding's flow is one of ours and open.
+func (x *index) live(id flow.ID) bool {
+	f := x.flow(id)
+	return f != nil && f.Live()
+}
