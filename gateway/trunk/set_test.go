@@ -1,0 +1,153 @@
+package trunk
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// zone answers look-ups from a table that tests change between them.
+type zone struct {
+	addrs atomic.Pointer[map[string][]string]
+	asked atomic.Int32
+}
+
+func (z *zone) set(m map[string][]string) { z.addrs.Store(&m) }
+
+func (z *zone) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
+	z.asked.Add(1)
+	list, ok := (*z.addrs.Load())[host]
+	if !ok || network != "ip" {
+		return nil, errors.New("no such host")
+	}
+	var out []netip.Addr
+	for _, s := range list {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out, nil
+}
+
+func testSet(t *testing.T, z *zone) *Set {
+	prefix := netip.MustParsePrefix
+	return NewSet([]Group{
+		{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.5"), hop(t, "sip:PBX.example.com:5070")}, From: []netip.Prefix{prefix("10.1.0.0/16")}},
+		{Name: "carrier", Hops: []Hop{hop(t, "sips:[2001:db8::9]")}, From: []netip.Prefix{prefix("10.1.2.0/24"), prefix("2001:db8:1::/48")}},
+	}, z)
+}
+
+func TestUpstreamOf(t *testing.T) {
+	z := &zone{}
+	z.set(map[string][]string{"pbx.example.com": {"::ffff:192.0.2.7", "192.0.2.8", "0.0.0.0"}})
+	s := testSet(t, z)
+	s.Refresh(t.Context())
+	for addr, want := range map[string]string{
+		"10.0.0.5": "pbx", "::ffff:10.0.0.5": "pbx", "192.0.2.7": "pbx", "192.0.2.8": "pbx", "10.1.9.1": "pbx",
+		"10.1.2.1":    "carrier", // the narrower network
+		"2001:db8::9": "carrier", "2001:db8:1::1": "carrier", "2001:db8:1::1%eth0": "carrier",
+		"10.0.0.6": "", "0.0.0.0": "", "2001:db8::8": "", "10.2.0.1": "",
+	} {
+		if got := s.UpstreamOf(netip.MustParseAddr(addr)); got != want {
+			t.Errorf("UpstreamOf(%s) = %q, want %q", addr, got, want)
+		}
+	}
+	if got := s.UpstreamOf(netip.Addr{}); got != "" {
+		t.Errorf("UpstreamOf of no address = %q", got)
+	}
+}
+
+func TestByHost(t *testing.T) {
+	z := &zone{}
+	z.set(map[string][]string{"pbx.example.com": {"192.0.2.7"}})
+	s := testSet(t, z)
+	s.Refresh(t.Context())
+	for host, want := range map[string]string{
+		"10.0.0.5": "pbx", "pbx.example.com": "pbx", "Pbx.Example.Com.": "pbx", "192.0.2.7": "pbx",
+		"[2001:db8::9]": "carrier", "2001:DB8:0::9": "carrier",
+		"10.1.2.1": "", "example.com": "", "": "", "[]": "", // from: says who may call, not where to call
+	} {
+		if got, ok := s.ByHost(host); got != want || ok != (want != "") {
+			t.Errorf("ByHost(%q) = %q, %v, want %q", host, got, ok, want)
+		}
+	}
+}
+
+func addrs(ts []Target) (out []string) {
+	for _, t := range ts {
+		out = append(out, t.Addr.String())
+	}
+	return out
+}
+
+// A name's addresses are looked up every 30 s; when the look-up fails, the last
+// known ones stay.
+func TestRunKeepsLastAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{}
+		z.set(nil)
+		s := testSet(t, z)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Run(ctx) }()
+		step := func(wait time.Duration, want ...string) {
+			t.Helper()
+			time.Sleep(wait)
+			synctest.Wait()
+			if got := addrs(s.Targets("pbx")); !slices.Equal(got, append([]string{"10.0.0.5:5060"}, want...)) {
+				t.Errorf("Targets = %v, want 10.0.0.5:5060 and %v", got, want)
+			}
+		}
+		step(0)
+		if s.Unresolved()["pbx.example.com"] == nil {
+			t.Error("a failed look-up is not told")
+		}
+		z.set(map[string][]string{"pbx.example.com": {"192.0.2.7"}})
+		step(retryEvery, "192.0.2.7:5070")
+		z.set(map[string][]string{"pbx.example.com": {"192.0.2.8", "192.0.2.7"}})
+		step(retryEvery, "192.0.2.7:5070") // known: asked only every 30 s
+		step(refreshEvery, "192.0.2.7:5070", "192.0.2.8:5070")
+		z.set(nil)
+		step(refreshEvery, "192.0.2.7:5070", "192.0.2.8:5070")
+		if s.Unresolved()["pbx.example.com"] == nil {
+			t.Error("a failed look-up is not told")
+		}
+		z.set(map[string][]string{"pbx.example.com": {}})
+		step(refreshEvery, "192.0.2.7:5070", "192.0.2.8:5070")
+		asked := z.asked.Load()
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v", err)
+		}
+		time.Sleep(time.Hour)
+		if z.asked.Load() != asked {
+			t.Error("looks up after Run has ended")
+		}
+	})
+}
+
+func TestNumericHopsAskNoResolver(t *testing.T) {
+	s := NewSet([]Group{{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.5")}}}, nil)
+	if got := addrs(s.Targets("pbx")); !slices.Equal(got, []string{"10.0.0.5:5060"}) {
+		t.Errorf("Targets before Run = %v", got)
+	}
+	s.Refresh(t.Context())
+	if s.Group("pbx") == nil || s.Group("other") != nil || s.Targets("other") != nil {
+		t.Error("Group and Targets know the wrong names")
+	}
+}
+
+func BenchmarkUpstreamOf(b *testing.B) {
+	var groups []Group
+	for range 20 {
+		groups = append(groups, Group{Name: "x", From: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}})
+	}
+	s, a := NewSet(groups, nil), netip.MustParseAddr("192.0.2.1")
+	b.ReportAllocs()
+	for b.Loop() {
+		s.UpstreamOf(a)
+	}
+}
