@@ -1,0 +1,244 @@
+package gateway
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ringway/ringway/gateway/trunk"
+	"github.com/ringway/ringway/sip"
+)
+
+// validate checks what no single key can tell.
+func (c *Config) validate(d *decoder) {
+	c.validateDomains(d)
+	c.finishUsers(d)
+	c.validateListen(d)
+	c.validateTLS(d)
+	c.validateUpstreams(d)
+	c.validateLimits(d)
+	if err := checkStateDir(c.StateDir); err != nil {
+		d.problem("state_dir", "%v", err)
+	}
+}
+
+func (c *Config) validateDomains(d *decoder) {
+	if len(c.Domains) == 0 {
+		d.problem("domain", "missing; write the domain of your users' addresses, such as domain: example.com")
+	}
+	if d.at["domain"] != nil && d.at["domains"] != nil {
+		d.problem("domain", "stands beside domains; move it there")
+	}
+	owner := map[string]string{}
+	for _, dom := range c.Domains {
+		for _, name := range append([]string{dom.Name}, dom.Aliases...) {
+			if other, taken := owner[name]; taken {
+				d.problem("domains."+dom.Name, "%s belongs to %s already", name, other)
+			}
+			owner[name] = dom.Name
+		}
+	}
+}
+
+func (c *Config) validateListen(d *decoder) {
+	if len(c.Listen) == 0 {
+		d.problem("listen", "nothing to listen on; write such as listen: [ \"wss://:443/ws\", \"udp://:5060\" ]")
+	}
+	for i := range c.Listen {
+		for j := range i {
+			if c.Listen[i].clashes(&c.Listen[j]) {
+				d.problem(fmt.Sprintf("listen[%d]", i), "%s and %s need the same port; give one of them another",
+					c.Listen[j].URL, c.Listen[i].URL)
+			}
+		}
+	}
+	if c.Admin == "" {
+		return
+	}
+	host, port, _ := net.SplitHostPort(c.Admin)
+	n, _ := strconv.ParseUint(port, 10, 16)
+	addr, _ := netip.ParseAddr(strings.Replace(host, "localhost", "127.0.0.1", 1))
+	admin := Listener{Transport: sip.TCP, Addr: addr, Port: uint16(n)}
+	for i := range c.Listen {
+		if admin.clashes(&c.Listen[i]) {
+			d.problem(fmt.Sprintf("listen[%d]", i), "%s and admin %s need the same port; give one of them another", c.Listen[i].URL, c.Admin)
+		}
+	}
+}
+
+func (c *Config) validateTLS(d *decoder) {
+	cert, key := c.TLS.Cert, c.TLS.Key
+	switch {
+	case cert == "" && key == "":
+		for i, l := range c.Listen {
+			if l.Transport == sip.WSS || l.Transport == sip.TLS {
+				d.problem(fmt.Sprintf("listen[%d]", i), "%s needs a certificate; write tls: { cert: cert.pem, key: key.pem }", l.URL)
+			}
+		}
+		return
+	case cert == "":
+		d.problem("tls.key", "a key without its certificate; add tls.cert")
+		return
+	case key == "":
+		d.problem("tls.cert", "a certificate without its key; add tls.key")
+		return
+	}
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	var pe *os.PathError
+	switch {
+	case errors.As(err, &pe) && pe.Path == key:
+		d.problem("tls.key", "%v%s", err, fileForm)
+	case errors.As(err, &pe):
+		d.problem("tls.cert", "%v%s", err, fileForm)
+	case err != nil:
+		d.problem("tls", "%s; cert and key are a pair of PEM files", strings.TrimPrefix(err.Error(), "tls: "))
+	case pair.Leaf != nil:
+		d.leaf = pair.Leaf
+	}
+}
+
+const fileForm = "; names of files are relative to this one"
+
+func (c *Config) validateUpstreams(d *decoder) {
+	known := map[string]bool{}
+	for _, g := range c.Upstreams {
+		known[g.Name] = true
+		if len(g.Hops) == 0 && len(g.From) == 0 {
+			d.problem("upstreams."+g.Name, "has no hops; write hops: [ \"sip:10.0.0.5:5060\" ]")
+		}
+	}
+	for i, r := range c.Routes {
+		path := fmt.Sprintf("routes[%d]", i)
+		if r.User == "" && r.Domain == "" {
+			d.problem(path, "missing match; write match: \".*\" for every user")
+		}
+		at := slices.IndexFunc(c.Upstreams, func(g trunk.Group) bool { return g.Name == r.To })
+		switch {
+		case r.To == "":
+			d.problem(path, "missing to; name an upstream")
+		case at < 0:
+			d.problem(path+".to", "no upstream %q%s", r.To, suggest(r.To, known))
+		case len(c.Upstreams[at].Hops) == 0:
+			d.problem(path+".to", "upstream %s has no hops to send to", r.To)
+		}
+		if r.Domain != "" && c.Domain(r.Domain) == nil {
+			d.problem(path+".match.domain", "%s is none of our domains", r.Domain)
+		}
+	}
+}
+
+func (c *Config) validateLimits(d *decoder) {
+	l := &c.Limits
+	if l.MinExpires > l.MaxExpires {
+		d.problem("limits.min_expires", "is above max_expires (%s)", l.MaxExpires)
+	}
+	if l.MessageSize < 4<<10 {
+		d.problem("limits.message_size", "%d octets do not hold an INVITE of a browser; write at least 4KiB", l.MessageSize)
+	}
+	if l.SendQueue < l.MessageSize {
+		d.problem("limits.send_queue", "does not hold one message of message_size (%d octets)", l.MessageSize)
+	}
+	if c.Ping < time.Second {
+		d.problem("ping", "%s is too often; write at least 1s", c.Ping)
+	}
+}
+
+// checkStateDir wants a directory, or the place for one.
+func checkStateDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	switch info, err := os.Stat(dir); {
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is no directory", dir)
+	case err == nil:
+		return nil
+	case !errors.Is(err, os.ErrNotExist):
+		return err
+	}
+	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
+		return fmt.Errorf("neither %s nor the directory above it exists", dir)
+	}
+	return nil
+}
+
+// warn collects what is allowed but probably not meant.
+func (c *Config) warn(d *decoder) {
+	d.problems = nil
+	if slices.Contains(c.Origins, "*") {
+		d.problem("origins", "\"*\" lets any web page use this gateway from its visitors' browsers; name the origins of your own pages")
+	}
+	c.warnListen(d)
+	c.warnUpstreams(d)
+	for i, p := range d.users {
+		if p.password != "" {
+			d.problem(p.path, "a password in plain text; `ringway user hash %s@%s` prints the hashes to write in its place", c.Users[i].Name, c.Users[i].Domain)
+		}
+	}
+	if len(c.Users) == 0 {
+		d.problem("users_file", "there are no users: nobody can register")
+	} else if info, err := os.Stat(c.UsersFile); err == nil && info.Mode().Perm()&0o007 != 0 {
+		d.problem("users_file", "everybody on this machine can read %s, and its hashes are as good as passwords; chmod o= it", c.UsersFile)
+	}
+	if c.StateDir == "" {
+		d.problem("state_dir", "not set: keys are new at each start, so calls that are up then cannot be hung up after a restart")
+	}
+	if d.leaf != nil {
+		c.warnCertificate(d)
+	}
+	c.warnings = append(d.sorted(), d.foreign...)
+}
+
+func (c *Config) warnListen(d *decoder) {
+	for i := range c.Listen {
+		l := &c.Listen[i]
+		path := fmt.Sprintf("listen[%d]", i)
+		if l.Transport == sip.WS && l.public() {
+			d.problem(path, "%s is open to the world without TLS: browsers give no microphone to its pages, and anybody on the way can listen; use wss, or ws on an inside address behind a TLS proxy", l.URL)
+		}
+		if l.Transport == sip.UDP && l.public() && len(c.Upstreams) > 0 {
+			d.problem(path, "%s is open to the world, and upstreams are known by their address alone, which UDP lets anybody forge; listen on an inside address, or let a firewall drop such packets", l.URL)
+		}
+	}
+}
+
+func (c *Config) warnUpstreams(d *decoder) {
+	for i := range c.Upstreams {
+		if g := &c.Upstreams[i]; g.PinnedTo(sip.UDP) {
+			d.problem("upstreams."+g.Name, "every hop is pinned to UDP, but a browser's INVITE has 2 to 8 KB and will be fragmented, which many networks drop; leave ;transport=udp out, or use tcp")
+		}
+	}
+}
+
+func (c *Config) warnCertificate(d *decoder) {
+	if now := time.Now(); now.After(d.leaf.NotAfter) {
+		d.problem("tls.cert", "expired on %s", d.leaf.NotAfter.Format(time.DateOnly))
+	}
+	if name := c.Domains[0].Name; !coversAny(d.leaf, c) {
+		d.problem("tls.cert", "is for %s, and for neither %s nor an advertised name", strings.Join(d.leaf.DNSNames, ", "), name)
+	}
+}
+
+// coversAny tells whether a client that knows us by a domain, an alias or an
+// advertised name would accept the certificate.
+func coversAny(leaf *x509.Certificate, c *Config) bool {
+	var names []string
+	for _, dom := range c.Domains {
+		names = append(append(names, dom.Name), dom.Aliases...)
+	}
+	for _, l := range c.Listen {
+		if host, _, err := net.SplitHostPort(l.Advertise); err == nil {
+			names = append(names, host)
+		}
+	}
+	return len(leaf.DNSNames) == 0 || slices.ContainsFunc(names, func(n string) bool { return leaf.VerifyHostname(n) == nil })
+}

@@ -1,0 +1,313 @@
+package gateway
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"flag"
+	"math/big"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/ringway/ringway/gateway/trunk"
+	"github.com/ringway/ringway/sip"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected messages of testdata/config")
+
+const testConfigs = "../testdata/config"
+
+var plain = cmp.Options{cmpopts.IgnoreUnexported(Config{}), cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{}), cmpopts.EquateEmpty()}
+
+// configDir is a copy of testdata/config with what cannot be in a repository:
+// a certificate for example.com, its key, and another key.
+func configDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(testConfigs)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"users.txt", "users-foreign.txt"} {
+		if err := os.Chmod(filepath.Join(dir, name), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeCert(t, dir, "cert.pem", "key.pem", "example.com")
+	writeCert(t, dir, "other-cert.pem", "other-key.pem", "example.com")
+	return dir
+}
+
+func writeCert(t *testing.T, dir, cert, key, name string) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pk, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: pk}} {
+		if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestBadConfigs loads every NAME.bad.yaml and compares what is said with NAME.bad.txt.
+func TestBadConfigs(t *testing.T) {
+	t.Setenv("STATE_DIRECTORY", "")
+	dir := configDir(t)
+	files, _ := filepath.Glob(filepath.Join(dir, "*.bad.yaml"))
+	if len(files) < 25 {
+		t.Fatalf("%d bad configurations, want at least 25", len(files))
+	}
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			c, err := Load(file)
+			var ps Problems
+			if !errors.As(err, &ps) {
+				t.Fatalf("Load = %v, %v, want Problems", c, err)
+			}
+			for _, p := range ps {
+				if p.Line == 0 {
+					t.Errorf("no position: %s", p)
+				}
+			}
+			compareText(t, name, strings.ReplaceAll(err.Error(), dir+"/", "")+"\n")
+		})
+	}
+}
+
+// TestGoodConfigs loads every NAME.good.yaml and compares its warnings with NAME.good.txt.
+func TestGoodConfigs(t *testing.T) {
+	t.Setenv("STATE_DIRECTORY", "")
+	t.Setenv("RINGWAY_TEST_SHA256", strings.Repeat("0f", 32))
+	dir := configDir(t)
+	files, _ := filepath.Glob(filepath.Join(dir, "*.good.yaml"))
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			c, err := Load(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var said strings.Builder
+			for _, p := range c.Warnings() {
+				said.WriteString(strings.ReplaceAll(p.String(), dir+"/", "") + "\n")
+			}
+			compareText(t, name, said.String())
+		})
+	}
+	if len(files) == 0 {
+		t.Fatal("no good configurations")
+	}
+}
+
+func compareText(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join(testConfigs, name+".txt")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; it should say:\n%s", err, got)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("what is said differs (-want +got):\n%s", diff)
+	}
+}
+
+// TestWholeConfig reads back what whole.good.yaml says in every form.
+func TestWholeConfig(t *testing.T) {
+	t.Setenv("RINGWAY_TEST_SHA256", strings.Repeat("0f", 32))
+	dir := configDir(t)
+	got, err := Load(filepath.Join(dir, "whole.good.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default
+	want.Domains = []Domain{
+		{Name: "example.com", Aliases: []string{"sip.example.com", "192.0.2.1"}, Registrar: "local"},
+		{Name: "example.org", Registrar: "local"},
+	}
+	want.Listen = []Listener{
+		{URL: "wss://127.0.0.1", Transport: sip.WSS, Addr: netip.MustParseAddr("127.0.0.1"), Port: 443, Path: "/"},
+		{URL: "udp://127.0.0.1:5060", Transport: sip.UDP, Addr: netip.MustParseAddr("127.0.0.1"), Port: 5060, Advertise: "sip.example.com:5060"},
+		{URL: "tls://[::1]:5061", Transport: sip.TLS, Addr: netip.MustParseAddr("::1"), Port: 5061, Advertise: "[2001:db8::1]:5071"},
+	}
+	want.TLS = TLS{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	want.Origins, want.RequireOrigin = []string{"https://*.example.com", "http://localhost:8080"}, true
+	want.UsersFile, want.StateDir, want.Admin = filepath.Join(dir, "users.txt"), dir, ""
+	md5, sha256 := HashUser("carol", "example.com", "secret")
+	want.Users = []User{
+		{"bob", "example.org", "0123456789abcdef0123456789abcdef", strings.Repeat("0f", 32)},
+		{"carol", "example.com", md5, sha256},
+		{"alice", "example.com", "0123456789abcdef0123456789abcdef", strings.Repeat("0123456789abcdef", 4)},
+	}
+	want.Upstreams = []trunk.Group{
+		{Name: "pbx", TryTimeout: 500 * time.Millisecond,
+			Hops: []trunk.Hop{
+				{URI: "sip:pbx.example.com", Host: "pbx.example.com", Port: 5060},
+				{URI: "sips:[2001:db8::5]", Host: "2001:db8::5", Port: 5061, Transport: sip.TLS, Addr: netip.MustParseAddr("2001:db8::5")},
+			},
+			From: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/64"), netip.MustParsePrefix("192.0.2.7/32")}},
+		{Name: "carrier", TryTimeout: 3 * time.Second,
+			Hops: []trunk.Hop{{URI: "sip:192.0.2.9;transport=tcp", Host: "192.0.2.9", Port: 5060, Transport: sip.TCP, Addr: netip.MustParseAddr("192.0.2.9")}}},
+	}
+	want.Routes = []trunk.Rule{{Domain: "example.com", User: "^[0-9]{3}$", To: "pbx"}, {User: "^00", To: "carrier"}, {Domain: "example.org", To: "pbx"}}
+	want.Log = Log{Level: "debug", Format: "json"}
+	want.Limits.MessageSize, want.Limits.SendQueue = 128<<10, 2<<20
+	want.TryTimeout, want.RingTimeout = 3*time.Second, 2*time.Minute
+	if diff := cmp.Diff(&want, got, plain); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if d := got.Domain("SIP.Example.com"); d == nil || d.Name != "example.com" {
+		t.Errorf("Domain by alias = %v", d)
+	}
+}
+
+// TestShippedDefaults keeps configs/ringway.yaml equal to Default and complete.
+func TestShippedDefaults(t *testing.T) {
+	t.Setenv("STATE_DIRECTORY", "")
+	data, err := os.ReadFile("../configs/ringway.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, got := &decoder{file: "ringway.yaml"}, Default
+	got.Limits, got.Log = Limits{}, Log{} // so that a key that the file lacks shows
+	got.Admin, got.ReconnectGrace, got.RingTimeout, got.DeadPeerBye, got.TryTimeout, got.Ping, got.Pong = "", 0, 0, 0, 0, 0, 0
+	table := got.keys(d)
+	d.object("", d.parse(data), table)
+	if len(d.problems) > 0 {
+		t.Fatal(d.problems)
+	}
+	if diff := cmp.Diff(&Default, &got, plain); diff != "" {
+		t.Errorf("configs/ringway.yaml differs from Default (-want +got):\n%s", diff)
+	}
+	for key := range table {
+		if d.at[key] == nil {
+			t.Errorf("configs/ringway.yaml lacks %s", key)
+		}
+	}
+	for key := range got.Limits.keys(d) {
+		if d.at["limits."+key] == nil {
+			t.Errorf("configs/ringway.yaml lacks limits.%s", key)
+		}
+	}
+}
+
+// TestDocumentedConfigs loads every YAML that README and docs show.
+func TestDocumentedConfigs(t *testing.T) {
+	dir := configDir(t)
+	files, _ := filepath.Glob("../docs/*.md")
+	fence := regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	found := 0
+	for _, file := range append(files, "../README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range fence.FindAllSubmatch(text, -1) {
+			found++
+			yaml := strings.NewReplacer("/etc/ringway/users", dir+"/users.txt", "/etc/ringway", dir, "/var/lib/ringway", dir).Replace(string(m[1]))
+			if _, err := Parse(file, []byte(yaml)); err != nil {
+				t.Errorf("%v", err)
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("README.md shows no configuration")
+	}
+}
+
+func TestStateDirectoryOfSystemd(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("STATE_DIRECTORY", dir)
+	c, err := Parse("x", []byte("domain: example.com\nlisten: [ \"udp://127.0.0.1:5060\" ]\n"))
+	if err != nil || c.StateDir != dir {
+		t.Errorf("StateDir = %v, %v, want %s", c, err, dir)
+	}
+}
+
+// TestDefaultIsNotShared: what one file says must not reach the next Load.
+func TestDefaultIsNotShared(t *testing.T) {
+	before := Default
+	if _, err := Parse("x", []byte("domain: example.com\nlisten: [ \"udp://127.0.0.1:5060\" ]\norigins: [ \"*\" ]\nlimits: { half_open: 1 }\n")); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, Default, plain); diff != "" || Default.Domains != nil {
+		t.Errorf("Default changed:\n%s", diff)
+	}
+}
+
+func TestExpand(t *testing.T) {
+	t.Setenv("RINGWAY_A", "${RINGWAY_A}x")
+	for in, want := range map[string]string{
+		"": "", "plain $1 ^[0-9]+$": "plain $1 ^[0-9]+$", "a${RINGWAY_A}b": "a${RINGWAY_A}xb", "$${A}": "${A}", "a$$${RINGWAY_A}": "a$${RINGWAY_A}",
+	} {
+		if got, err := expand(in); err != nil || got != want {
+			t.Errorf("expand(%q) = %q, %v, want %q", in, got, err, want)
+		}
+	}
+	for _, in := range []string{"${", "${}", "${RINGWAY_TEST_UNSET}"} {
+		if got, err := expand(in); err == nil {
+			t.Errorf("expand(%q) = %q, want an error", in, got)
+		}
+	}
+}
+
+func TestHashUser(t *testing.T) { // RFC 7616 §3.9.1
+	m, s := HashUser("Mufasa", "http-auth@example.org", "Circle of Life")
+	if m != "3d78807defe7de2157e2b0b6573a855f" || s != "7987c64c30e25f1b74be53f966b49b90f2808aa92faf9a00262392d7b4794232" {
+		t.Errorf("HashUser = %s, %s", m, s)
+	}
+}
+
+func FuzzConfig(f *testing.F) {
+	files, _ := filepath.Glob(testConfigs + "/*.yaml")
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(data))
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if strings.Contains(s, "_file") {
+			t.Skip("would read files of the fuzzer's choice")
+		}
+		d, c := &decoder{file: "x"}, Default
+		d.object("", d.parse([]byte(s)), c.keys(d))
+		for _, p := range d.sorted() {
+			if strings.Contains(p.String(), "\n") {
+				t.Errorf("a problem of more than one line: %q", p)
+			}
+		}
+	})
+}
