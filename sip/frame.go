@@ -79,7 +79,7 @@ func (f *Framer) step(b []byte) (more bool, err *StatusError) {
 // limits holds what is there of a line, b[f.line:end], against the limits.
 func (f *Framer) limits(b []byte, end int) *StatusError {
 	switch n := end - f.line; {
-	case f.line == 0 && end > 0 && charClasses[b[0]]&tokenChar == 0:
+	case f.line == 0 && end > 0 && b[0] != '\r' && charClasses[b[0]]&tokenChar == 0:
 		return Refuse(400, "Bad Request: "+badStartLine)
 	case f.line == 0 && n > maxStartLine:
 		return Refuse(513, "Message Too Large: start line over 4 KiB")

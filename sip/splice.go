@@ -1,85 +1,289 @@
 package sip
 
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
 // Splice is a copy of a Message in the making: the message's own text with
 // pieces cut, replaced and put in. What no method names stays byte for byte.
 // It is kept with a branch to make the request again (retransmission, another
-// transport), its ACK and its CANCEL.
+// transport), its ACK and its CANCEL. One goroutine changes it; after that it may
+// be read by many. Values given to it are kept and written as they are.
 type Splice struct {
 	msg *Message
+	ed  edits
+	// popped values of the message's own, from the front and from the back.
+	vias, routes, lastRoutes uint8
 }
 
 // Splice returns a splice of m without changes.
-func (m *Message) Splice() Splice { return Splice{msg: m} }
+func (m *Message) Splice() Splice {
+	s := Splice{msg: m}
+	if !m.present.has(ContentLength) {
+		at := uint16(m.head - 2)
+		s.ed.insert(edit{at: at, end: at, kind: lengthLine, name: "Content-Length",
+			numbered: true, num: uint16(len(m.text) - int(m.head))}, false)
+	}
+	return s
+}
+
+// Message is what the splice is made of.
+func (s *Splice) Message() *Message { return s.msg }
 
 // SetURI replaces the Request-URI.
-func (s *Splice) SetURI(uri string) { panic("stub") }
+func (s *Splice) SetURI(uri string) {
+	s.ed.set(edit{at: s.msg.target, end: s.msg.targetTo, kind: uriPiece, text: uri})
+}
 
 // PushVia puts a Via line of ours before the first (RFC 3261 §16.6 step 8); calling
 // it again replaces the value, as a change of transport needs. value is all after "Via: ".
-func (s *Splice) PushVia(value string) { panic("stub") }
+func (s *Splice) PushVia(value string) {
+	at := s.msg.startEnd
+	if f := s.msg.first(Via); f != nil {
+		at = f.start
+	}
+	s.ed.set(edit{at: at, end: at, kind: viaLine, name: "Via", text: value})
+}
+
+// PopVia removes the first Via value, and its line only when nothing else is on it (RFC 3261 §16.7 step 3).
+func (s *Splice) PopVia() {
+	s.vias = min(s.vias+1, s.msg.vias)
+	s.keep(Via, viaCut, int(s.vias), int(s.msg.vias))
+}
+
+// SetMaxForwards replaces or adds Max-Forwards.
+func (s *Splice) SetMaxForwards(n int) {
+	e := edit{num: uint16(n), numbered: true}
+	if f := s.msg.first(MaxForwards); f != nil {
+		e.at, e.end, e.kind = f.valStart, f.valEnd, valuePiece
+	} else {
+		e.at = s.behindVias()
+		e.end, e.kind, e.name = e.at, maxForwardsLine, "Max-Forwards"
+	}
+	s.ed.set(e)
+}
+
+// PopRoutes removes the first n Route values.
+func (s *Splice) PopRoutes(n int) {
+	s.routes = uint8(min(int(s.routes)+max(n, 0), int(s.msg.routes-s.lastRoutes)))
+	s.keep(Route, routeCut, int(s.routes), int(s.msg.routes-s.lastRoutes))
+}
+
+// PopLastRoute removes the last Route value (RFC 3261 §16.4: strict router before us).
+func (s *Splice) PopLastRoute() {
+	s.lastRoutes = min(s.lastRoutes+1, s.msg.routes-s.routes)
+	s.keep(Route, routeCut, int(s.routes), int(s.msg.routes-s.lastRoutes))
+}
+
+// keep leaves of the values of h only those numbered from <= i < to.
+func (s *Splice) keep(h Header, kind editKind, from, to int) {
+	s.ed.drop(kind)
+	total := int(s.msg.vias)
+	if h == Route {
+		total = int(s.msg.routes)
+	}
+	i := 0
+	for k := range s.msg.fields {
+		if i >= from && to == total {
+			return
+		}
+		if f := &s.msg.fields[k]; f.Header == h {
+			i = s.keepOfLine(f, kind, i, from, to)
+		}
+	}
+}
+
+// keepOfLine is keep for one line, whose first value is number i; it returns the number of the next line's first.
+func (s *Splice) keepOfLine(f *Field, kind editKind, i, from, to int) int {
+	v := s.msg.text[f.valStart:f.valEnd]
+	first, begin, end := i, -1, -1 // v[begin:end] is what stays
+	for pos, more := 0, true; more; i++ {
+		stop := listComma(v[pos:])
+		if more = stop >= 0; more {
+			stop += pos
+		} else {
+			stop = len(v)
+		}
+		if i >= from && i < to {
+			if begin < 0 {
+				begin = skipSpace(v, pos)
+			}
+			end = endSpace(v, begin, stop)
+		}
+		pos = stop + 1
+	}
+	switch {
+	case first >= from && i <= to:
+	case begin < 0:
+		s.ed.insert(edit{at: f.start, end: f.end, kind: kind}, false)
+	default:
+		if begin > 0 {
+			s.ed.insert(edit{at: f.valStart, end: f.valStart + uint16(begin), kind: kind}, false)
+		}
+		if end < len(v) {
+			s.ed.insert(edit{at: f.valStart + uint16(end), end: f.valEnd, kind: kind}, false)
+		}
+	}
+	return i
+}
+
+// PushRoutes puts Route lines before what remains of the route set (RFC 3261 §16.6 step 6).
+func (s *Splice) PushRoutes(values ...string) {
+	s.pushLines(Route, routeFirstLine, values)
+}
+
+// PushRecordRoutes puts Record-Route lines before the first, in the order given (RFC 3261 §16.6 step 4).
+func (s *Splice) PushRecordRoutes(values ...string) {
+	s.pushLines(RecordRoute, recordRouteLine, values)
+}
+
+// pushLines puts lines before the first of h, or behind the Via lines when there is none.
+func (s *Splice) pushLines(h Header, kind editKind, values []string) {
+	at := s.behindVias()
+	if f := s.msg.first(h); f != nil {
+		at = f.start
+	}
+	for i := len(values) - 1; i >= 0; i-- {
+		s.ed.insert(edit{at: at, end: at, kind: kind, name: headerNames[h], text: values[i]}, true)
+	}
+}
+
+// AppendRoute puts a Route value behind the last.
+func (s *Splice) AppendRoute(value string) {
+	at := s.behindVias()
+	for i := range s.msg.fields {
+		if s.msg.fields[i].Header == Route {
+			at = s.msg.fields[i].end
+		}
+	}
+	s.ed.insert(edit{at: at, end: at, kind: routeLastLine, name: "Route", text: value}, false)
+}
+
+// behindVias is where the first Via line and those right behind it end.
+func (s *Splice) behindVias() uint16 {
+	at, seen := s.msg.startEnd, false
+	for i := range s.msg.fields {
+		if s.msg.fields[i].Header == Via {
+			at, seen = s.msg.fields[i].end, true
+		} else if seen {
+			break
+		}
+	}
+	return at
+}
+
+// Remove cuts one header line. Content-Length stays, whatever is asked.
+func (s *Splice) Remove(f Field) {
+	if f.Header != ContentLength {
+		s.ed.set(edit{at: f.start, end: f.end, kind: lineCut})
+	}
+}
+
+// RemoveAll cuts all h lines.
+func (s *Splice) RemoveAll(h Header) {
+	for i := range s.msg.fields {
+		if s.msg.fields[i].Header == h {
+			s.Remove(s.msg.fields[i])
+		}
+	}
+}
+
+// Replace gives one header line another value; the name stays as written.
+// Content-Length stays, whatever is asked.
+func (s *Splice) Replace(f Field, value string) {
+	if f.Header != ContentLength {
+		s.ed.set(edit{at: f.valStart, end: f.valEnd, kind: valuePiece, text: value})
+	}
+}
+
+// Add puts a header line at the end of the header.
+func (s *Splice) Add(name, value string) {
+	if HeaderNamed(name) == ContentLength {
+		return
+	}
+	at := uint16(s.msg.head - 2)
+	s.ed.insert(edit{at: at, end: at, kind: addedLine, name: name, text: value}, false)
+}
 
 // StampVia adds received and rport (RFC 3261 §18.2.1, RFC 3581 §4) to the
 // received request's topmost Via value: received always when the Via host is not addr's
-// address or rport was asked for; rport filled in only when asked for.
-func (s *Splice) StampVia(addr string, port uint16) { panic("stub") }
+// address or rport was asked for; rport filled in only when asked for. What the
+// client wrote there itself goes. addr is an IP address without brackets.
+func (s *Splice) StampVia(addr string, port uint16) {
+	s.ed.drop(stampPiece)
+	f := s.msg.first(Via)
+	if f == nil || s.msg.topVia.Host == "" {
+		return
+	}
+	v := s.msg.text[f.valStart:f.valEnd]
+	if c := listComma(v); c >= 0 {
+		v = v[:endSpace(v, 0, c)]
+	}
+	rport := s.cutStamps(v, f.valStart)
+	at := f.valStart + uint16(len(v))
+	if rport || !sameAddr(s.msg.topVia.Host, addr) {
+		addr, _, _ = strings.Cut(addr, "%") // a zone means nothing elsewhere
+		s.ed.insert(edit{at: at, end: at, kind: stampPiece, name: ";received=", text: addr}, false)
+	}
+	if rport {
+		s.ed.insert(edit{at: at, end: at, kind: stampPiece, name: ";rport=", numbered: true, num: port}, false)
+	}
+}
 
-// PopVia removes the first Via value, and its line only when nothing else is on it (RFC 3261 §16.7 step 3).
-func (s *Splice) PopVia() { panic("stub") }
+// cutStamps cuts received and rport from the Via value v, which begins at base; it reports whether there was an rport.
+func (s *Splice) cutStamps(v string, base uint16) (rport bool) {
+	i := strings.IndexByte(v, ';')
+	for i >= 0 && i < len(v) {
+		end := i + 1
+		for end < len(v) && v[end] != ';' {
+			if v[end] == '"' {
+				if end = quotedEnd(v, end); end < 0 {
+					return rport
+				}
+				continue
+			}
+			end++
+		}
+		name, _, _ := strings.Cut(v[i+1:end], "=")
+		name = name[skipSpace(name, 0):]
+		name = name[:endSpace(name, 0, len(name))]
+		isRport := EqualFold(name, "rport")
+		if isRport || EqualFold(name, "received") {
+			s.ed.insert(edit{at: base + uint16(i), end: base + uint16(end), kind: stampPiece}, false)
+		}
+		rport = rport || isRport
+		i = end
+	}
+	return rport
+}
 
-// SetMaxForwards replaces or adds Max-Forwards.
-func (s *Splice) SetMaxForwards(n int) { panic("stub") }
-
-// PopRoutes removes the first n Route values.
-func (s *Splice) PopRoutes(n int) { panic("stub") }
-
-// PopLastRoute removes the last Route value (RFC 3261 §16.4: strict router before us).
-func (s *Splice) PopLastRoute() { panic("stub") }
-
-// PushRoutes puts Route lines before what remains of the route set; AppendRoute after it (§16.6 step 6).
-func (s *Splice) PushRoutes(values ...string) { panic("stub") }
-
-// AppendRoute puts a Route value behind the last.
-func (s *Splice) AppendRoute(value string) { panic("stub") }
-
-// PushRecordRoutes puts Record-Route lines before the first, in the order given.
-func (s *Splice) PushRecordRoutes(values ...string) { panic("stub") }
-
-// Remove cuts one header line.
-func (s *Splice) Remove(f Field) { panic("stub") }
-
-// RemoveAll cuts all h lines.
-func (s *Splice) RemoveAll(h Header) { panic("stub") }
-
-// Replace gives one header line another value; the name stays as written.
-func (s *Splice) Replace(f Field, value string) { panic("stub") }
-
-// Add puts a header line at the end of the header.
-func (s *Splice) Add(name, value string) { panic("stub") }
+// sameAddr reports whether a Via host is the address addr.
+func sameAddr(host, addr string) bool {
+	if host == addr {
+		return true
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.IndexByte(host, ':') < 0 && span(host, charClass(hexChar)) == 0 {
+		return false
+	}
+	if c := host[len(host)-1]; strings.IndexByte(host, ':') < 0 && (c < '0' || c > '9') {
+		return false // a name: no need for an error value to say so
+	}
+	a, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	b, err := netip.ParseAddr(addr)
+	return err == nil && a.Unmap() == b.WithZone("").Unmap()
+}
 
 // Append writes the copy with an exact Content-Length to dst. It may be called
 // many times; it does not allocate when dst has room.
-func (s *Splice) Append(dst []byte) []byte { panic("stub") }
-
-// AppendAck writes the ACK to a non-2xx final response (RFC 3261 §17.1.1.3):
-// Request-URI, our one Via, Route, From, Call-ID, CSeq number of the spliced request, To of resp.
-func (s *Splice) AppendAck(dst []byte, resp *Message) []byte { panic("stub") }
-
-// AppendCancel writes the CANCEL of the spliced request (RFC 3261 §9.1); extra are
-// whole header lines without CRLF, such as Reason (RFC 3326).
-func (s *Splice) AppendCancel(dst []byte, extra ...string) []byte { panic("stub") }
-
-// Reply is a response made by us.
-type Reply struct {
-	Status int
-	Reason string // "" = the standard phrase
-	ToTag  string // put into To when it has none and Status > 100
-	// Source is where the request came from: received/rport of the top Via (RFC 3581 §4); zero value: leave it.
-	SourceAddr string
-	SourcePort uint16
-	Headers    []string // whole lines without CRLF
-	Body       string
+func (s *Splice) Append(dst []byte) []byte {
+	m := s.msg
+	dst = slices.Grow(dst, len(m.text)+s.ed.growth())
+	dst = s.ed.appendRange(dst, m.text, 0, uint16(m.head-1), true)
+	return append(dst, m.text[m.head-1:]...)
 }
-
-// AppendReply writes r as the answer to request m: its Via lines, From, To,
-// Call-ID, CSeq, for 100 its Timestamp, then r's headers and an exact Content-Length (RFC 3261 §8.2.6).
-func (m *Message) AppendReply(dst []byte, r *Reply) []byte { panic("stub") }
