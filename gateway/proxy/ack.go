@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// Ack passes on the ACK to a 2xx, which no transaction absorbs (§16.6 with §16.11):
+// by the tokens of both sides, without state. What may not pass is dropped and
+// counted, for nobody answers an ACK.
+func (p *Proxy) Ack(m *sip.Message, from *flow.Flow) {
+	r, err := p.readRoutes(m)
+	switch {
+	case err != nil || !r.pair:
+		p.Counters.drop(DropAckNoToken)
+		return
+	case m.MaxForwards() <= 0:
+		p.Counters.drop(DropAckHops)
+		return
+	}
+	r.upstream = from.Upstream()
+	a := &ack{p: p, m: m, from: from, route: r}
+	if p.isParty(r.src, from) {
+		a.send()
+		return
+	}
+	if from.Proven() || from.ID == 0 {
+		p.Counters.drop(DropAckStranger)
+		return
+	}
+	a.unproven = true
+	a.holdFor(waitKey{from: from.ID}, p.Times.Grace)
+}
+
+// ack is an ACK on its way, perhaps waiting for its sender to be known or for its
+// receiver to come back.
+type ack struct {
+	p        *Proxy
+	m        *sip.Message
+	from     *flow.Flow
+	route    route
+	unproven bool
+	timer    transaction.Timer
+	wait     waitNode
+}
+
+// holdFor queues a; of ACKs with the same dialog and CSeq the newest stays.
+func (a *ack) holdFor(key waitKey, d time.Duration) {
+	p := a.p
+	n, _ := a.m.CSeq()
+	old := p.waiting.find(key, a.m.CallID(), func(w waiter) bool {
+		b, ok := w.(*ack)
+		if !ok {
+			return false
+		}
+		bn, _ := b.m.CSeq()
+		return bn == n && b.m.ToTag() == a.m.ToTag() && b.m.FromTag() == a.m.FromTag()
+	})
+	if old != nil && p.waiting.remove(old) {
+		p.Wheel.Stop(&old.who.(*ack).timer)
+	}
+	if !p.waiting.add(&a.wait, key, a.m.CallID(), a) {
+		p.Counters.drop(DropHeldFull)
+		return
+	}
+	p.Counters.Held.Add(1)
+	p.Wheel.After(&a.timer, d, a)
+	if !a.unproven {
+		if f := p.Flows.ByName(key.name); f != nil && p.waiting.remove(&a.wait) {
+			a.wake(f) // it came back meanwhile
+		}
+	}
+}
+
+// Expired is transaction.Alarm: it has waited long enough.
+func (a *ack) Expired(*transaction.Timer) {
+	if !a.p.waiting.remove(&a.wait) {
+		return
+	}
+	switch {
+	case !a.unproven:
+		a.p.Counters.drop(DropAckAway)
+	case a.p.isParty(a.route.src, a.from):
+		a.send()
+	default:
+		a.p.Counters.drop(DropAckUnproven)
+	}
+}
+
+// wake: the sender is known now, or the receiver is back on f.
+func (a *ack) wake(f *flow.Flow) {
+	a.p.Wheel.Stop(&a.timer)
+	if a.unproven {
+		a.unproven = false
+		if !a.p.isParty(a.route.src, a.from) {
+			a.p.Counters.drop(DropAckStranger)
+			return
+		}
+		a.send()
+		return
+	}
+	a.p.Counters.Released.Add(1)
+	a.sendOver(f)
+}
+
+// send finds the way as for any other in-dialog request.
+func (a *ack) send() {
+	p := a.p
+	t, err := p.tokenTarget(a.m, &a.route)
+	if err != nil {
+		p.Counters.drop(DropAckBad)
+		return
+	}
+	if len(t.Hops) > 0 {
+		p.Network.Reach(t.Hops[0], len(a.m.String())+added, func(f *flow.Flow, err error) {
+			if err != nil {
+				p.Counters.drop(DropAckSend)
+				return
+			}
+			a.sendOver(f)
+		})
+		return
+	}
+	if f := p.liveFlow(t.id, t.Name); f != nil {
+		a.sendOver(f)
+		return
+	}
+	if t.Name == (flow.Name{}) {
+		p.Counters.drop(DropAckAway)
+		return
+	}
+	a.holdFor(waitKey{name: t.Name}, p.Times.HoldInvite)
+}
+
+func (a *ack) sendOver(f *flow.Flow) {
+	out := a.m.Splice()
+	stamp(&out, a.from.Info())
+	if a.route.strict != "" {
+		out.SetURI(a.route.strict)
+		out.PopLastRoute()
+	}
+	out.SetMaxForwards(a.m.MaxForwards() - 1)
+	if a.route.pops > 0 {
+		out.PopRoutes(a.route.pops)
+	}
+	var via [256]byte
+	out.PushVia(string(appendVia(via[:0], f.Info(), transaction.NewID(), 0)))
+	if err := f.Send(out.Append(make([]byte, 0, len(a.m.String())+added))); err != nil {
+		a.p.Counters.drop(DropAckSend)
+		return
+	}
+	a.p.Counters.Acks.Add(1)
+}

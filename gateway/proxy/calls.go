@@ -1,0 +1,447 @@
+package proxy
+
+import (
+	"hash/maphash"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// The call table knows the dialogs that INVITEs made through us. It is passive:
+// routing never asks it, and losing it costs limits, call records and the BYE to
+// the survivor of a dead peer, nothing else.
+
+const defaultMaxCalls = 100_000
+
+// Call is one dialog, as its parties see it.
+type Call struct {
+	CallID, FromTag, ToTag string
+	Caller, Callee         Party
+	Started, Ended         time.Time
+	EndedBy                string // "bye", "dead_peer", "forgotten"
+}
+
+// Party is one side of a call.
+type Party struct {
+	Address  string // From or To value, tag included
+	Contact  string // remote target
+	Upstream string
+	Flow     flow.ID
+	Name     flow.Name
+	Routes   []string // route set beyond us, towards this side
+	CSeq     uint32   // highest it has used
+}
+
+// call is an entry of the table. Its strings are clones.
+type call struct {
+	Call
+	p    *Proxy
+	key  callKey
+	next *call // newer
+	prev *call // older
+	side [2]callSide
+	dead transaction.Timer
+}
+
+// callSide is what hangs on the flow of one party.
+type callSide struct {
+	c     *call
+	watch watchNode
+	gone  time.Time // guarded by the table's mu; when its flow was lost
+}
+
+type callKey struct{ a, b uint64 }
+
+type callTable struct {
+	seeds [2]maphash.Seed
+	max   int
+
+	mu     sync.Mutex
+	calls  map[callKey]*call
+	oldest *call
+	newest *call
+}
+
+func (t *callTable) init(limit int) {
+	t.max = limit
+	if limit == 0 {
+		t.max = defaultMaxCalls
+	}
+	t.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+	t.calls = make(map[callKey]*call)
+}
+
+// key is the same whichever side sends: the tags are taken in order.
+func (t *callTable) key(callID, one, other string) callKey {
+	if one > other {
+		one, other = other, one
+	}
+	return callKey{t.hash(t.seeds[0], callID, one, other), t.hash(t.seeds[1], callID, one, other)}
+}
+
+func (t *callTable) hash(seed maphash.Seed, parts ...string) uint64 {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	for _, s := range parts {
+		h.WriteString(s)
+		h.WriteByte(0)
+	}
+	return h.Sum64()
+}
+
+// answered enters the dialog that the 2xx m makes; branch b brought it.
+func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Message) {
+	c := &call{p: p, key: t.key(m.CallID(), m.FromTag(), m.ToTag())}
+	c.CallID, c.FromTag, c.ToTag = strings.Clone(m.CallID()), strings.Clone(m.FromTag()), strings.Clone(m.ToTag())
+	c.Started = time.Now()
+	n, _ := m.CSeq()
+	from := rc.from.Current()
+	c.Caller = Party{
+		Address: strings.Clone(m.Value(sip.From)), Contact: contactOf(rc.req), Upstream: from.Upstream(),
+		Flow: from.ID, Name: p.nameOf(from), CSeq: n,
+	}
+	c.Callee = Party{
+		Address: strings.Clone(m.Value(sip.To)), Contact: contactOf(m), Upstream: b.w.Upstream, Flow: b.to.ID, Name: b.w.Name,
+	}
+	if up := c.Callee.Upstream; up != "" {
+		c.Callee.Name = p.upstreamName(up)
+	}
+	below, above := splitRecords(m, b.records)
+	c.Callee.Routes, c.Caller.Routes = below, above
+	c.side[0].c, c.side[1].c = c, c
+	for i, f := range [...]*flow.Flow{from, b.to} {
+		if f.Upstream() == "" {
+			p.watch.add(&c.side[i].watch, f, &c.side[i])
+		}
+	}
+	if old := t.enter(c); old != nil {
+		old.leave("forgotten")
+		p.Counters.CallsForgotten.Add(1)
+	}
+}
+
+// splitRecords reads the route sets beyond us from the Record-Routes of a 2xx, of
+// which the last records values were in the request we sent, ours first (RFC 3261
+// §12.1): towards the callee bottom up, towards the caller top down.
+func splitRecords(m *sip.Message, records int) (below, above []string) {
+	var all []string
+	if m.Has(sip.RecordRoute) {
+		for v := range m.Values(sip.RecordRoute) {
+			all = append(all, strings.Clone(v))
+		}
+	}
+	ours := len(all) - records
+	if ours < 0 {
+		return nil, nil // the callee did not copy them
+	}
+	for i := ours - 1; i >= 0; i-- {
+		below = append(below, all[i])
+	}
+	if ours+2 <= len(all) {
+		above = all[ours+2:]
+	}
+	return below, above
+}
+
+// contactOf is the remote target that m gives, cloned.
+func contactOf(m *sip.Message) string {
+	if !m.Has(sip.Contact) {
+		return ""
+	}
+	for v := range m.Values(sip.Contact) {
+		if addr, err := addrOf(v); err == nil {
+			return strings.Clone(addr)
+		}
+	}
+	return ""
+}
+
+// enter links c in and returns the oldest call when the table was full.
+func (t *callTable) enter(c *call) (forgotten *call) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if old := t.calls[c.key]; old != nil {
+		t.unlinkLocked(old)
+		forgotten = old
+	} else if len(t.calls) >= t.max {
+		forgotten = t.oldest
+		t.unlinkLocked(forgotten)
+	}
+	t.calls[c.key] = c
+	c.prev = t.newest
+	if c.prev != nil {
+		c.prev.next = c
+	} else {
+		t.oldest = c
+	}
+	t.newest = c
+	return forgotten
+}
+
+func (t *callTable) unlinkLocked(c *call) {
+	delete(t.calls, c.key)
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		t.oldest = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		t.newest = c.prev
+	}
+	c.next, c.prev = nil, nil
+}
+
+// take removes c and reports whether it was still there.
+func (t *callTable) take(c *call) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.calls[c.key] != c {
+		return false
+	}
+	t.unlinkLocked(c)
+	return true
+}
+
+// seen notes the CSeq and the target of an in-dialog request.
+func (t *callTable) seen(req *sip.Message) {
+	k := t.key(req.CallID(), req.FromTag(), req.ToTag())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.calls[k]
+	if c == nil {
+		return
+	}
+	side := &c.Caller
+	if req.FromTag() != c.FromTag {
+		side = &c.Callee
+	}
+	if n, _ := req.CSeq(); n > side.CSeq {
+		side.CSeq = n
+	}
+	if m := req.Method(); m == "INVITE" || m == "UPDATE" { // target refresh, RFC 3261 §12.2, RFC 3311
+		if contact := contactOf(req); contact != "" {
+			side.Contact = contact
+		}
+	}
+}
+
+// end forgets the call that a BYE has ended.
+func (t *callTable) end(p *Proxy, bye *sip.Message) {
+	k := t.key(bye.CallID(), bye.FromTag(), bye.ToTag())
+	t.mu.Lock()
+	c := t.calls[k]
+	if c != nil {
+		t.unlinkLocked(c)
+	}
+	t.mu.Unlock()
+	if c != nil {
+		c.leave("bye")
+	}
+}
+
+// leave lets go of a call that has left the table.
+func (c *call) leave(how string) {
+	c.p.Wheel.Stop(&c.dead)
+	c.p.watch.remove(&c.side[0].watch)
+	c.p.watch.remove(&c.side[1].watch)
+	if c.p.Ended != nil {
+		c.Ended, c.EndedBy = time.Now(), how
+		c.p.Config.Ended(c.Call)
+	}
+}
+
+// Calls is a snapshot of the call table, oldest first.
+func (p *Proxy) Calls() []Call {
+	t := &p.calls
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := make([]Call, 0, len(t.calls))
+	for c := t.oldest; c != nil; c = c.next {
+		all = append(all, c.Call)
+	}
+	return all
+}
+
+// flowClosed: a peer is gone; after dead_peer_bye the survivor hears of it.
+func (s *callSide) flowClosed(*flow.Flow, sip.CloseReason) {
+	c := s.c
+	c.p.calls.mu.Lock()
+	s.gone = time.Now()
+	c.p.calls.mu.Unlock()
+	c.p.Wheel.After(&c.dead, c.p.Times.DeadPeerBye, c)
+}
+
+// flowMoved: the peer is back on f.
+func (s *callSide) flowMoved(f *flow.Flow) {
+	p := s.c.p
+	p.calls.mu.Lock()
+	defer p.calls.mu.Unlock()
+	if p.calls.calls[s.c.key] != s.c {
+		return
+	}
+	s.gone = noTime
+	s.party().Flow = f.ID
+	p.watch.remove(&s.watch)
+	p.watch.add(&s.watch, f, s)
+}
+
+func (s *callSide) party() *Party {
+	if s == &s.c.side[0] {
+		return &s.c.Caller
+	}
+	return &s.c.Callee
+}
+
+// Expired is transaction.Alarm: a peer has been away for dead_peer_bye.
+func (c *call) Expired(*transaction.Timer) {
+	p := c.p
+	p.calls.mu.Lock()
+	if p.calls.calls[c.key] != c {
+		p.calls.mu.Unlock()
+		return
+	}
+	dead, alive := c.Caller, c.Callee
+	if c.side[0].gone.IsZero() {
+		dead, alive = alive, dead
+	}
+	both := !c.side[0].gone.IsZero() && !c.side[1].gone.IsZero()
+	lost := !c.side[0].gone.IsZero() || !c.side[1].gone.IsZero()
+	p.calls.mu.Unlock()
+	if !lost || p.liveFlow(dead.Flow, dead.Name) != nil && !both {
+		return
+	}
+	if !p.calls.take(c) {
+		return
+	}
+	if !both {
+		p.byeSurvivor(c.CallID, &dead, &alive)
+	}
+	c.leave("dead_peer")
+}
+
+// byeSurvivor sends the BYE that a dead peer cannot.
+func (p *Proxy) byeSurvivor(callID string, dead, alive *Party) {
+	if alive.Contact == "" {
+		return
+	}
+	p.Counters.DeadPeerByes.Add(1)
+	bye := ownRequest{
+		method: "BYE", uri: alive.Contact, routes: alive.Routes, from: dead.Address, to: alive.Address,
+		callID: callID, cseq: dead.CSeq + 1, reason: `Reason: SIP;cause=480;text="Peer is gone"`,
+	}
+	if alive.Upstream == "" {
+		if f := p.liveFlow(alive.Flow, alive.Name); f != nil {
+			p.sendOwn(&bye, f)
+		}
+		return
+	}
+	hop, ok := p.upstreamHop(alive)
+	if !ok {
+		return
+	}
+	p.Network.Reach(hop, added, func(f *flow.Flow, err error) {
+		if err == nil {
+			p.sendOwn(&bye, f)
+		}
+	})
+}
+
+// upstreamHop is where a request to an upstream party goes.
+func (p *Proxy) upstreamHop(to *Party) (Hop, bool) {
+	next := to.Contact
+	if len(to.Routes) > 0 {
+		next, _ = addrOf(to.Routes[0])
+	}
+	if u, err := sip.ParseURI(next); err == nil {
+		if hop, ok := p.Identity.HopOf(to.Upstream, &u); ok {
+			return hop, true
+		}
+	}
+	if hops := p.Identity.Hops(to.Upstream); len(hops) > 0 {
+		return hops[0], true
+	}
+	return Hop{}, false
+}
+
+// endGhost acknowledges a 2xx that came too late (its branch was given up and the
+// caller has another answer), and ends its dialog with a BYE the first time.
+func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool) {
+	uri := contactOf(m)
+	if uri == "" {
+		return
+	}
+	below, _ := splitRecords(m, b.records)
+	n, _ := m.CSeq()
+	r := ownRequest{
+		method: "ACK", uri: uri, routes: below, from: m.Value(sip.From), to: m.Value(sip.To), callID: m.CallID(), cseq: n,
+	}
+	to := b.to.Current()
+	_ = to.Send(r.text(to, transaction.NewID())) // the 2xx comes again if it is lost
+	if !bye {
+		return
+	}
+	p.Counters.GhostAnswers.Add(1)
+	r.method, r.cseq = "BYE", n+1
+	r.reason = `Reason: SIP;cause=200;text="Call completed elsewhere"`
+	p.sendOwn(&r, to)
+}
+
+// ownRequest is an in-dialog request made by us.
+type ownRequest struct {
+	method, uri, from, to, callID string
+	reason                        string // header line, "" for none
+	routes                        []string
+	cseq                          uint32
+}
+
+// text is the request as it goes over f.
+func (r *ownRequest) text(f *flow.Flow, id uint64) []byte {
+	b := make([]byte, 0, 1024)
+	b = append(append(append(b, r.method...), ' '), r.uri...)
+	b = append(b, " SIP/2.0\r\nVia: "...)
+	b = appendVia(b, f.Info(), id, 0)
+	b = append(b, "\r\nMax-Forwards: 70\r\n"...)
+	for _, route := range r.routes {
+		b = appendLine(b, "Route", route)
+	}
+	b = appendLine(b, "From", r.from)
+	b = appendLine(b, "To", r.to)
+	b = appendLine(b, "Call-ID", r.callID)
+	b = append(b, "CSeq: "...)
+	b = strconv.AppendUint(b, uint64(r.cseq), 10)
+	b = append(append(append(b, ' '), r.method...), "\r\n"...)
+	if r.reason != "" {
+		b = append(append(b, r.reason...), "\r\n"...)
+	}
+	return append(b, "Content-Length: 0\r\n\r\n"...)
+}
+
+func appendLine(b []byte, name, value string) []byte {
+	b = append(append(b, name...), ": "...)
+	return append(append(b, value...), "\r\n"...)
+}
+
+// sendOwn sends r in a client transaction whose end nobody waits for.
+func (p *Proxy) sendOwn(r *ownRequest, f *flow.Flow) {
+	id := transaction.NewID()
+	p.Table.Client(id, r.method, f, nobody{}).Start(text(r.text(f, id)))
+}
+
+// text is a finished request.
+type text []byte
+
+func (t text) Append(dst []byte) []byte                    { return append(dst, t...) }
+func (t text) AppendAck(dst []byte, _ *sip.Message) []byte { return dst }
+func (t text) AppendCancel(dst []byte, _ ...string) []byte { return dst }
+
+type nobody struct{}
+
+func (nobody) Response(*transaction.Client, *sip.Message) {}
+func (nobody) Failed(*transaction.Client, error)          {}

@@ -1,0 +1,98 @@
+package proxy
+
+import (
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// Cancelled is transaction.ServerUser: §16.10. The caller's Reason goes on with
+// our CANCELs (RFC 3326 §2).
+func (rc *responseContext) Cancelled(_ *transaction.Server, cancel *sip.Message) {
+	var reason []string
+	if cancel != nil && cancel.Has(sip.Reason) {
+		for _, f := range cancel.Fields() {
+			if f.Header == sip.Reason {
+				reason = append(reason, "Reason: "+cancel.FieldValue(f))
+			}
+		}
+	}
+	rc.mu.Lock()
+	rc.cancelLocked(reason)
+	rc.unlock()
+}
+
+// callerGone is a CANCEL that the caller cannot send any more.
+func (rc *responseContext) callerGone() {
+	rc.mu.Lock()
+	if rc.invite {
+		rc.cancelLocked([]string{`Reason: SIP;cause=480;text="Caller is gone"`})
+	}
+	rc.unlock()
+}
+
+func (rc *responseContext) cancelLocked(reason []string) {
+	if rc.final != 0 || rc.cancelled {
+		return
+	}
+	rc.cancelled, rc.reason = true, reason
+	rc.cancelPendingLocked()
+}
+
+// cancelPendingLocked cancels every running branch and ends what has none yet.
+func (rc *responseContext) cancelPendingLocked() {
+	for _, t := range rc.targets {
+		switch t.state {
+		case running:
+			if rc.invite {
+				rc.cancelBranchLocked(t.branch)
+			}
+		case holding:
+			rc.p.waiting.remove(&t.wait)
+			if rc.final == 0 {
+				rc.endLocked(t, rc.unsentLocked())
+			} else {
+				t.state = ended
+			}
+		}
+		if rc.targets == nil {
+			return // that was the last one
+		}
+	}
+}
+
+// cancelBranchLocked sends the CANCEL once the branch has a provisional (RFC 3261 §9.1).
+func (rc *responseContext) cancelBranchLocked(b *branch) {
+	if b.cancelled || !rc.invite {
+		return
+	}
+	b.cancelled = true
+	if b.started {
+		rc.acts = append(rc.acts, act{kind: actCancel, b: b, lines: rc.reason})
+	}
+}
+
+// flowClosed: the caller's connection ended.
+func (rc *responseContext) flowClosed(_ *flow.Flow, why sip.CloseReason) {
+	if why == sip.CloseGoingAway {
+		rc.callerGone()
+		return
+	}
+	rc.mu.Lock()
+	if rc.final == 0 {
+		rc.graceBy = rc.now().Add(rc.p.Times.Grace)
+		rc.armLocked()
+	}
+	rc.mu.Unlock()
+}
+
+// flowMoved: the caller is back on f.
+func (rc *responseContext) flowMoved(f *flow.Flow) {
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	rc.p.watch.remove(&rc.watch)
+	if rc.final == 0 {
+		rc.graceBy = noTime
+		rc.p.watch.add(&rc.watch, f, rc)
+	}
+}

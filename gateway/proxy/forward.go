@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// added is about how much longer a request leaves than it came: Via, two Record-Routes, Max-Breadth.
+const added = 400
+
+// copyRequest is §16.6 steps 1–8: the copy of a request for its way over flow f.
+func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Splice, error) {
+	req, w := a.req, a.w
+	out := new(sip.Splice)
+	*out = req.Splice()
+	stamp(out, rc.from.Info())
+	rc.setURI(req, out, w)
+	out.SetMaxForwards(req.MaxForwards() - 1)
+	rc.setRoutes(req, out, w)
+	var lines [768]byte
+	b := appendVia(lines[:0], f.Info(), id, rc.loop)
+	via := len(b)
+	if recordsRoute(req.Method()) {
+		b = rc.appendRecordRoutes(b, a, f)
+	}
+	text := string(b)
+	out.PushVia(text[:via])
+	if len(text) > via {
+		callee, caller, _ := strings.Cut(text[via:], "\n")
+		out.PushRecordRoutes(callee, caller)
+	}
+	setBreadth(req, out, a.t.breadth)
+	if rc.p.Branch != nil {
+		if err := rc.p.Branch(req, out, rc.from, f, w); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// stamp is RFC 3261 §18.2.1 and RFC 3581 §4.
+func stamp(out *sip.Splice, from *sip.ConnInfo) {
+	out.StampVia(from.Remote.Addr().Unmap().String(), from.Remote.Port())
+}
+
+// setURI is step 2, and what §16.4 left of a strict router's request.
+func (rc *responseContext) setURI(req *sip.Message, out *sip.Splice, w *Target) {
+	switch {
+	case w.URI != "":
+		out.SetURI(w.URI)
+	case rc.route.strict != "":
+		out.SetURI(rc.route.strict)
+		out.PopLastRoute()
+	}
+}
+
+// setRoutes takes our Routes off, puts the rest of a Path on, and is step 6: a
+// next hop that routes strictly gets its own URI as Request-URI.
+func (rc *responseContext) setRoutes(req *sip.Message, out *sip.Splice, w *Target) {
+	r := &rc.route
+	if len(w.Route) > 1 {
+		out.PushRoutes(w.Route[1:]...)
+	}
+	if r.next != "" && w.Upstream != "" {
+		if u, err := routeURI(r.next); err == nil {
+			if _, loose := u.Params.Value("lr"); !loose {
+				out.PopRoutes(r.pops + 1)
+				last := req.RequestURI()
+				if r.strict != "" {
+					last = r.strict
+				}
+				next, _ := addrOf(r.next)
+				out.AppendRoute("<" + last + ">")
+				out.SetURI(next)
+				return
+			}
+		}
+	}
+	if r.pops > 0 {
+		out.PopRoutes(r.pops)
+	}
+}
+
+// recordsRoute reports whether a request of this method can form a dialog; a method we don't know may.
+func recordsRoute(method string) bool {
+	switch method {
+	case "REGISTER", "OPTIONS", "MESSAGE", "INFO", "BYE", "ACK", "CANCEL", "PRACK", "PUBLISH":
+		return false
+	}
+	return true
+}
+
+// appendRecordRoutes is step 4 with RFC 5658: one line facing each side, the next
+// hop's first, "\n" between them. A request within a dialog shows the pair it came with.
+func (rc *responseContext) appendRecordRoutes(b []byte, a *act, f *flow.Flow) []byte {
+	if rc.route.pair {
+		b = appendRecordRoute(b, rc.route.texts[1], f.Info())
+		b = append(b, '\n')
+		return appendRecordRoute(b, rc.route.texts[0], rc.from.Info())
+	}
+	name := a.name
+	if a.w.Upstream != "" {
+		name = rc.p.upstreamName(a.w.Upstream)
+	}
+	var callee [flow.TokenLen]byte
+	tok := rc.p.Keys.Append(callee[:0], flow.Token{Node: rc.p.Node, Side: flow.Callee, Flow: f.ID, Name: name}, rc.caller)
+	b = appendRecordRoute(b, string(tok), f.Info())
+	b = append(b, '\n')
+	return appendRecordRoute(b, rc.caller, rc.from.Info())
+}
+
+func appendRecordRoute(b []byte, token string, info *sip.ConnInfo) []byte {
+	b = append(b, "<sip:"...)
+	b = append(b, token...)
+	b = append(b, '@')
+	b = append(b, info.Advertise...)
+	b = append(b, ";transport="...)
+	b = append(b, uriTransport(info.Transport)...)
+	return append(b, ";lr>"...)
+}
+
+// uriTransport is the transport parameter of our URIs; wss is no value of it (RFC 7118 §5.2.3).
+func uriTransport(t sip.Transport) string {
+	switch t {
+	case sip.UDP:
+		return "udp"
+	case sip.TCP:
+		return "tcp"
+	case sip.TLS:
+		return "tls"
+	}
+	return "ws"
+}
+
+// appendVia is step 8.
+func appendVia(b []byte, info *sip.ConnInfo, id, loop uint64) []byte {
+	b = append(b, "SIP/2.0/"...)
+	b = append(b, info.Transport.String()...)
+	b = append(b, ' ')
+	b = append(b, info.Advertise...)
+	if !info.Transport.WebSocket() {
+		b = append(b, ";rport"...) // RFC 3581 §3
+	}
+	b = append(b, ";branch="...)
+	return transaction.AppendBranch(b, id, loop)
+}
+
+// setBreadth is RFC 5393 §5.3.3.
+func setBreadth(req *sip.Message, out *sip.Splice, breadth int) {
+	if req.Has(sip.MaxBreadth) {
+		out.RemoveAll(sip.MaxBreadth)
+	}
+	if breadth == defaultBreadth {
+		out.Add("Max-Breadth", "60")
+		return
+	}
+	out.Add("Max-Breadth", strconv.Itoa(breadth))
+}

@@ -1,0 +1,61 @@
+package proxy
+
+import (
+	"hash/maphash"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// loopHash covers all that decides where a request goes (RFC 5393 §4.2.1), not
+// its method, so that a CANCEL and its INVITE agree. Which upstream it came from
+// counts too: dial rules are not asked for what a trunk sends us, so a PBX that
+// hands a call back to us with the same Request-URI spirals, once.
+func (p *Proxy) loopHash(req *sip.Message, from *flow.Flow) uint64 {
+	var h maphash.Hash
+	h.SetSeed(p.seed)
+	add := func(s string) { h.WriteString(s); h.WriteByte(0) }
+	add(req.RequestURI())
+	add(req.CallID())
+	add(req.FromTag())
+	add(req.ToTag())
+	n, _ := req.CSeq()
+	for ; n > 0; n >>= 8 {
+		h.WriteByte(byte(n))
+	}
+	add(from.Upstream())
+	if req.Has(sip.Route) {
+		for r := range req.Values(sip.Route) {
+			add(r)
+		}
+	}
+	if req.Has(sip.ProxyRequire) {
+		add(req.Value(sip.ProxyRequire))
+	}
+	return h.Sum64()
+}
+
+// looped reports whether we have forwarded the same request before (RFC 5393
+// §4.2.2): one of its Via branches is ours and has the same hash. The hash is keyed, so
+// the sent-by need not be compared.
+func looped(req *sip.Message, loop uint64) bool {
+	if _, l, ok := transaction.ParseBranch(req.TopVia().Branch); ok && l == loop {
+		return true
+	}
+	first := true
+	for v := range req.Values(sip.Via) {
+		if first { // the top one was looked at
+			first = false
+			continue
+		}
+		via, err := sip.ParseVia(v)
+		if err != nil {
+			continue
+		}
+		if _, l, ok := transaction.ParseBranch(via.Branch); ok && l == loop {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,208 @@
+// Package proxy is RFC 3261 §16 with RFC 5393, 6026, 5626, 3327, 3326, 4320 and
+// 5658: a transaction-stateful proxy that knows neither registrar nor trunk nor
+// WebSocket. A file per clause: validate §16.3, route §16.4, target §16.5,
+// forward §16.6, response §16.7, best §16.7.6, timerc §16.8, cancel §16.10.
+//
+// It runs to completion on the goroutine that delivers an event. Lock order:
+// response context, then transaction, then send queue; the waiting list, the
+// flow watch and the call table have leaf locks.
+package proxy
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// Config is all that a Proxy needs; every field but the optional ones is required.
+type Config struct {
+	Table    *transaction.Table
+	Wheel    *transaction.Wheel
+	Flows    *flow.Table
+	Keys     *flow.Keys
+	Router   Router
+	Network  Network
+	Identity Identity
+	Node     byte // goes into the tokens
+
+	// Authenticate proves who is behind a flow by the request's credentials: nil,
+	// or the *sip.StatusError (407) to answer with.
+	Authenticate func(req *sip.Message, from *flow.Flow) error
+	// Speaks reports whether what the peer proved to be covers name, for a flow
+	// that name is not bound to. Optional.
+	Speaks func(f *flow.Flow, name flow.Name) bool
+	// Branch is run over each copy of a request before it leaves (header hygiene, SDP); an error ends the branch
+	// with its status. Optional.
+	Branch func(req *sip.Message, out *sip.Splice, from, to *flow.Flow, t *Target) error
+	// Relay is run over each response before it goes back; up is where it came from. Optional.
+	Relay func(tx *transaction.Server, resp *sip.Message, out *sip.Splice, up *flow.Flow)
+	// Finished is told of each request that got its final response. Optional.
+	Finished func(Summary)
+	// Ended is told of each call that leaves the call table. Optional.
+	Ended func(Call)
+
+	// Options are the option tags that may stand in Proxy-Require.
+	Options []string
+	Times   Times
+	// MaxCalls bounds the call table; the oldest call is forgotten first. 0: 100,000.
+	MaxCalls int
+}
+
+// Times are the proxy's own timers; zero values are the defaults named.
+type Times struct {
+	TimerC      time.Duration // 185 s, RFC 3261 §16.8
+	Ring        time.Duration // 120 s: a call that nobody answers
+	Try         time.Duration // 2 s: silence of a hop before the next is tried, where the target says none
+	Answer      time.Duration // 5 s: silence of a WebSocket flow before it is pinged
+	Pong        time.Duration // 3 s
+	Grace       time.Duration // 5 s: reconnect_grace
+	HoldInvite  time.Duration // 32 s: an in-dialog INVITE for a flow that is away
+	Hold        time.Duration // 25 s: other in-dialog requests
+	HoldTrying  time.Duration // 3.5 s: 100 to a held non-INVITE (RFC 4320 §4.1)
+	DeadPeerBye time.Duration // 60 s
+}
+
+func (t Times) withDefaults() Times {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&t.TimerC, 185*time.Second)
+	set(&t.Ring, 120*time.Second)
+	set(&t.Try, 2*time.Second)
+	set(&t.Answer, 5*time.Second)
+	set(&t.Pong, 3*time.Second)
+	set(&t.Grace, 5*time.Second)
+	set(&t.HoldInvite, 32*time.Second)
+	set(&t.Hold, 25*time.Second)
+	set(&t.HoldTrying, 3500*time.Millisecond)
+	set(&t.DeadPeerBye, 60*time.Second)
+	return t
+}
+
+// Router finds where a request goes that carries no flow token of ours.
+type Router interface {
+	// Targets is the target set of a request, or a *sip.StatusError: 404, 480, 403. Targets
+	// with the same Name are alternatives, in order: the flows of one instance.
+	Targets(req *sip.Message, from *flow.Flow) ([]Target, error)
+}
+
+// Network reaches next hops.
+type Network interface {
+	// Reach finds or opens a flow to h for a request of about size octets and calls done
+	// once, at once where nothing has to be opened.
+	Reach(h Hop, size int, done func(*flow.Flow, error))
+	// Ping asks whether the peer of a WebSocket flow is there and calls done once, within that time.
+	Ping(f *flow.Flow, within time.Duration, done func(alive bool))
+}
+
+// Identity knows which addresses are ours and which are an upstream's.
+type Identity interface {
+	// Own reports whether host:port (port 0: none given) is one of our domains or addresses.
+	Own(host string, port uint16) bool
+	// Upstream is the upstream that name stands for, "" for none.
+	Upstream(name flow.Name) string
+	// HopOf is the address u leads to, when that is an address of the upstream.
+	HopOf(upstream string, u *sip.URI) (Hop, bool)
+	// Hops are the addresses of an upstream, best first.
+	Hops(upstream string) []Hop
+}
+
+// Summary is one finished request.
+type Summary struct {
+	Method   string
+	CallID   string
+	Request  *sip.Message // valid during the call only
+	Status   int
+	From     *flow.Flow
+	Upstream string // of the callee's side, "" for a user of ours
+	Took     time.Duration
+}
+
+// Proxy is the proxy core. All methods are safe for concurrent use.
+type Proxy struct {
+	// Static after construction.
+	Config
+	// Counters count what happens; read them at any time.
+	Counters Counters
+	seed     maphash.Seed
+
+	watch   watchIndex
+	waiting waitList
+	calls   callTable
+	names   sync.Map // upstream name → flow.Name
+}
+
+// New makes a proxy; add it to the flow table's watchers.
+func New(cfg Config) *Proxy {
+	p := &Proxy{Config: cfg, seed: maphash.MakeSeed()}
+	p.Times = cfg.Times.withDefaults()
+	p.watch.init()
+	p.waiting.init()
+	p.calls.init(cfg.MaxCalls)
+	return p
+}
+
+// Request proxies one request that the gateway has admitted (§16.2).
+func (p *Proxy) Request(tx *transaction.Server) {
+	req, from := tx.Request(), tx.Flow()
+	if err := p.request(tx, req, from); err != nil {
+		s := sip.AsStatus(err)
+		p.Counters.refuse(s.Code)
+		tx.Refuse(s)
+		p.finished(req, from, s.Code, "", time.Time{})
+	}
+}
+
+func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flow) error {
+	loop, err := p.validate(req, from)
+	if err != nil {
+		return err
+	}
+	r, err := p.preprocess(req, from)
+	if err != nil {
+		return err
+	}
+	targets, err := p.targets(req, from, &r)
+	if err != nil {
+		return err
+	}
+	breadth, err := maxBreadth(req)
+	if err != nil {
+		return err
+	}
+	if r.pair {
+		p.calls.seen(req)
+	}
+	rc := newContext(p, tx, req, &r, targets)
+	rc.loop, rc.breadth = loop, breadth
+	tx.SetUser(rc)
+	rc.start()
+	return nil
+}
+
+func (p *Proxy) finished(req *sip.Message, from *flow.Flow, status int, upstream string, started time.Time) {
+	if p.Finished == nil {
+		return
+	}
+	s := Summary{Method: req.Method(), CallID: req.CallID(), Request: req, Status: status, From: from, Upstream: upstream}
+	if !started.IsZero() {
+		s.Took = time.Since(started)
+	}
+	p.Finished(s)
+}
+
+// upstreamName is the hash that stands for an upstream in tokens.
+func (p *Proxy) upstreamName(upstream string) flow.Name {
+	if n, ok := p.names.Load(upstream); ok {
+		return n.(flow.Name)
+	}
+	n := p.Keys.UpstreamName(upstream)
+	p.names.Store(upstream, n)
+	return n
+}

@@ -1,0 +1,607 @@
+package proxy
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// responseContext is a server transaction and its branches (§16.7). It is passive:
+// events change it under mu and what is to be sent anew is collected in acts and done
+// after unlocking; responses are forwarded under mu, which keeps their order.
+//
+// Invariants:
+//   - at most one final response is forwarded but for 2xx to INVITE;
+//   - every 2xx to INVITE is forwarded, also after another final, except that of a
+//     branch given up before (failover, dead flow) when something else has won: that
+//     one is acknowledged and ended by us;
+//   - a non-2xx final is forwarded only when no target is pending;
+//   - a CANCEL goes to a branch only after its provisional (Client.Cancel sees to it).
+type responseContext struct {
+	// Static after start.
+	p        *Proxy
+	tx       *transaction.Server
+	from     *flow.Flow // whom the request came from
+	route    route
+	caller   string // the Caller's token
+	loop     uint64
+	breadth  int
+	invite   bool
+	inDialog bool
+	started  time.Time
+
+	mu       sync.Mutex
+	req      *sip.Message // nil after the final response
+	targets  []*target
+	branches []*branch
+	next     int // first target of the next group
+	pending  int // targets tried and not ended
+	final    int // status of the first final response sent, 0 before
+	best     bestResponse
+	acts     []act
+
+	cancelled bool     // by the caller, or the caller is gone
+	timedOut  bool     // nobody answered for Times.Ring
+	rung      bool     // some 101–199 came
+	decided   bool     // a 6xx came: nothing more is tried
+	reason    []string // Reason lines of the CANCELs
+
+	timer    transaction.Timer
+	armed    time.Time // when timer goes off; zero: not armed
+	ringBy   time.Time
+	tryingBy time.Time // 100 to a held non-INVITE
+	graceBy  time.Time // the caller's flow is gone: until when it may come back
+	watch    watchNode
+}
+
+// branch is one client transaction of a response context. The context's mu guards it.
+type branch struct {
+	t       *target
+	w       *Target // the way it goes
+	tx      *transaction.Client
+	to      *flow.Flow
+	records int // Record-Route values that the request left with
+
+	started   bool // Start has returned
+	cancelled bool // a CANCEL is wanted or on its way
+	heard     bool // any response, 100 too
+	proceeded bool // 101–199
+	done      bool // final response, or given up
+	abandoned bool // given up before its final response
+	won       bool // its 2xx was forwarded
+	ended     bool // its late 2xx was answered with a BYE
+
+	answerBy time.Time // ping a silent WebSocket flow
+	tryBy    time.Time // next hop
+	graceBy  time.Time // its flow is gone: until when it may come back
+	timerC   time.Time
+	watch    watchNode
+}
+
+// act is something to be done after unlocking.
+type act struct {
+	kind  actKind
+	req   *sip.Message
+	t     *target
+	w     *Target
+	b     *branch
+	f     *flow.Flow
+	name  flow.Name // whom f speaks for
+	hop   Hop
+	lines []string
+	resp  *sip.Message
+	n     int
+}
+
+type actKind uint8
+
+const (
+	actLaunch actKind = iota // send a copy over f
+	actReach                 // open a flow to hop
+	actCancel
+	actPing
+	actGhost // acknowledge and end a late 2xx
+)
+
+func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, set []Target) *responseContext {
+	rc := &responseContext{p: p, tx: tx, from: tx.Flow(), route: *r, req: req, started: time.Now()}
+	rc.invite = req.Method() == "INVITE"
+	rc.inDialog = r.pair
+	rc.targets = newTargets(rc, set)
+	if recordsRoute(req.Method()) && !r.pair {
+		if f := p.Flows.Adopt(rc.from); f != nil {
+			rc.from = f // a UDP peer gets a flow that can be looked up
+		}
+		rc.caller = p.callerToken(rc.from)
+	}
+	return rc
+}
+
+// callerToken names whom a request came from.
+func (p *Proxy) callerToken(from *flow.Flow) string {
+	var b [flow.TokenLen]byte
+	return string(p.Keys.Append(b[:0], flow.Token{Node: p.Node, Side: flow.Caller, Flow: from.ID, Name: p.nameOf(from)}, ""))
+}
+
+func (rc *responseContext) start() {
+	rc.p.Counters.Contexts.Add(1)
+	rc.mu.Lock()
+	if rc.invite {
+		rc.ringBy = rc.started.Add(rc.p.Times.Ring)
+		if rc.from.Upstream() == "" {
+			rc.p.watch.add(&rc.watch, rc.from, rc)
+		}
+	}
+	rc.startGroupLocked()
+	rc.unlock()
+}
+
+// unlock ends an event: it unlocks and does what the event left to do.
+func (rc *responseContext) unlock() {
+	acts := rc.acts
+	rc.acts = nil
+	rc.mu.Unlock()
+	for i := range acts {
+		rc.do(&acts[i])
+	}
+}
+
+func (rc *responseContext) do(a *act) {
+	switch a.kind {
+	case actLaunch:
+		rc.launch(a, a.f)
+	case actReach:
+		rc.p.Network.Reach(a.hop, len(a.req.String())+added, func(f *flow.Flow, err error) { rc.reached(a, f, err) })
+	case actCancel:
+		rc.p.Counters.Cancels.Add(1)
+		a.b.tx.Cancel(a.lines...)
+	case actPing:
+		rc.p.Network.Ping(a.f, rc.p.Times.Pong, func(alive bool) { a.b.ponged(a.f, alive) })
+	case actGhost:
+		rc.p.endGhost(a.b, a.resp, a.n == 0)
+	}
+}
+
+// startGroupLocked starts all targets of the next q (§16.6: serial by q, parallel within).
+func (rc *responseContext) startGroupLocked() {
+	from, n := rc.next, 1
+	for from+n < len(rc.targets) && rc.targets[from+n].ways[0].Q == rc.targets[from].ways[0].Q {
+		n++
+	}
+	rc.next += n
+	rc.pending += n
+	group := rc.targets[from : from+n]
+	if n > rc.breadth { // RFC 5393 §5.3.3
+		for _, t := range group {
+			rc.endLocked(t, answer{err: errBreadth})
+		}
+		return
+	}
+	for i, t := range group {
+		t.breadth = rc.breadth / n
+		if i < rc.breadth%n {
+			t.breadth++
+		}
+	}
+	for _, t := range group {
+		rc.tryLocked(t)
+	}
+}
+
+// closedLocked reports that nothing new is to be sent.
+func (rc *responseContext) closedLocked() bool {
+	return rc.final != 0 || rc.cancelled || rc.timedOut || rc.decided
+}
+
+// tryLocked starts the way that t stands at.
+func (rc *responseContext) tryLocked(t *target) {
+	if rc.closedLocked() {
+		rc.endLocked(t, rc.unsentLocked())
+		return
+	}
+	w := t.current()
+	if len(w.Hops) > 0 {
+		t.state = reaching
+		rc.acts = append(rc.acts, act{kind: actReach, req: rc.req, t: t, w: w, hop: w.Hops[t.hop]})
+		return
+	}
+	f, name := rc.p.flowOf(w)
+	switch {
+	case f == nil && t.left():
+		t.advance()
+		rc.tryLocked(t)
+	case f == nil:
+		rc.holdLocked(t, name)
+	case rc.usedLocked(f):
+		rc.failWayLocked(t, answer{err: errAway}) // a client answers 482 to a second branch
+	default:
+		rc.launchLocked(t, f, name)
+	}
+}
+
+func (rc *responseContext) launchLocked(t *target, f *flow.Flow, name flow.Name) {
+	t.state = reaching
+	rc.acts = append(rc.acts, act{kind: actLaunch, req: rc.req, t: t, w: t.current(), f: f, name: name})
+}
+
+// usedLocked reports whether the WebSocket flow f has had a branch of this context or is to have one.
+func (rc *responseContext) usedLocked(f *flow.Flow) bool {
+	if !f.Info().Transport.WebSocket() {
+		return false
+	}
+	return slices.ContainsFunc(rc.branches, func(b *branch) bool { return b.to == f }) ||
+		slices.ContainsFunc(rc.acts, func(a act) bool { return a.kind == actLaunch && a.f == f })
+}
+
+// reached goes on with a hop once there is a flow to it.
+func (rc *responseContext) reached(a *act, f *flow.Flow, err error) {
+	rc.mu.Lock()
+	if err != nil {
+		rc.p.Counters.Failovers.Add(1)
+		rc.failWayLocked(a.t, answer{err: &sip.StatusError{Code: 503, Reason: "Service Unavailable", Err: err}})
+		rc.unlock()
+		return
+	}
+	rc.mu.Unlock()
+	rc.launch(a, f)
+}
+
+// launch makes the copy of a request for a way over f and sends it (§16.6).
+func (rc *responseContext) launch(a *act, f *flow.Flow) {
+	req, t, id := a.req, a.t, transaction.NewID()
+	out, err := rc.copyRequest(a, f, id)
+	if err != nil {
+		rc.mu.Lock()
+		rc.endLocked(t, answer{err: sip.AsStatus(err)})
+		rc.unlock()
+		return
+	}
+	b := &branch{t: t, w: a.w, to: f, records: rc.countRecords(req)}
+	b.tx = rc.p.Table.Client(id, req.Method(), f, b)
+	rc.mu.Lock()
+	if rc.closedLocked() {
+		rc.endLocked(t, rc.unsentLocked())
+		rc.unlock()
+		return
+	}
+	rc.enterLocked(b)
+	rc.mu.Unlock()
+	rc.p.Counters.Forwarded.Add(1)
+	b.tx.Start(out)
+	rc.mu.Lock()
+	b.started = true
+	if b.cancelled {
+		rc.acts = append(rc.acts, act{kind: actCancel, b: b, lines: rc.reason})
+	}
+	rc.unlock()
+	if !f.Live() {
+		b.flowClosed(f, sip.CloseLost) // it closed before it was watched
+	}
+}
+
+func (rc *responseContext) countRecords(req *sip.Message) (n int) {
+	if !rc.invite {
+		return 0
+	}
+	if req.Has(sip.RecordRoute) {
+		for range req.Values(sip.RecordRoute) {
+			n++
+		}
+	}
+	return n + 2
+}
+
+// enterLocked makes b the running branch of its target and sets its deadlines.
+func (rc *responseContext) enterLocked(b *branch) {
+	t, w, now := b.t, b.w, time.Now()
+	t.branch, t.state = b, running
+	rc.branches = append(rc.branches, b)
+	if b.to.Info().Transport.WebSocket() {
+		b.answerBy = now.Add(rc.p.Times.Answer)
+	}
+	if len(w.Hops) > 0 && t.left() {
+		try := w.TryTimeout
+		if try == 0 {
+			try = rc.p.Times.Try
+		}
+		b.tryBy = now.Add(try)
+	}
+	if rc.invite {
+		b.timerC = now.Add(rc.p.Times.TimerC)
+	}
+	rc.p.watch.add(&b.watch, b.to, b)
+	rc.armLocked()
+}
+
+// Response is transaction.ClientUser.
+func (b *branch) Response(_ *transaction.Client, m *sip.Message) {
+	rc := b.t.rc
+	rc.mu.Lock()
+	switch status := m.Status(); {
+	case status == 100:
+		b.heardLocked()
+	case status < 200:
+		rc.provisionalLocked(b, m)
+	case status < 300:
+		rc.successLocked(b, m)
+	default:
+		rc.failureLocked(b, m)
+	}
+	rc.unlock()
+}
+
+// heardLocked: the peer is there, whatever it says.
+func (b *branch) heardLocked() {
+	b.heard = true
+	b.answerBy, b.tryBy = time.Time{}, time.Time{}
+}
+
+// provisionalLocked is §16.7 steps 2 and 5: Timer C anew, and on to the caller.
+func (rc *responseContext) provisionalLocked(b *branch, m *sip.Message) {
+	b.heardLocked()
+	b.proceeded = true
+	if b.done {
+		if b.abandoned {
+			rc.cancelBranchLocked(b)
+		}
+		return
+	}
+	if !rc.invite {
+		return // RFC 4320 §4.1: none but 100 goes to a non-INVITE, and that is the transaction's
+	}
+	b.timerC = time.Now().Add(rc.p.Times.TimerC)
+	rc.rung = true
+	if rc.final == 0 {
+		rc.forwardLocked(b, m)
+	}
+}
+
+// successLocked forwards every 2xx to INVITE and the first to anything else (§16.7 steps 5 and 10).
+func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
+	b.heardLocked()
+	ghost := rc.final >= 300 || b.abandoned && rc.final != 0 && !b.won
+	switch {
+	case !rc.invite && rc.final != 0:
+		rc.closeBranchLocked(b)
+		return
+	case ghost:
+		n := 0
+		if b.ended {
+			n = 1 // a retransmission: ACK again, no second BYE
+		}
+		b.ended = true
+		rc.closeBranchLocked(b)
+		rc.acts = append(rc.acts, act{kind: actGhost, b: b, resp: m, n: n})
+		return
+	}
+	first := rc.final == 0
+	b.won = true
+	rc.closeBranchLocked(b)
+	if b.t.branch == b && b.t.state == running {
+		b.t.state = ended
+		rc.pending--
+	}
+	if first {
+		rc.final = m.Status()
+		if rc.invite && !rc.inDialog {
+			rc.p.calls.answered(rc.p, rc, b, m)
+		}
+	}
+	rc.forwardLocked(b, m)
+	if !first {
+		return
+	}
+	if rc.invite {
+		rc.reason = []string{`Reason: SIP;cause=200;text="Call completed elsewhere"`} // RFC 3326 §2
+		rc.cancelPendingLocked()
+	}
+	rc.closeLocked(b.w.Upstream)
+}
+
+// failureLocked is a final response of 300 and above (§16.7 steps 4–6).
+func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
+	b.heardLocked()
+	if b.done {
+		return
+	}
+	rc.closeBranchLocked(b)
+	t, status := b.t, m.Status()
+	a := answer{msg: m, from: b}
+	switch {
+	case status == 487 && b.cancelled && !rc.closedLocked(): // Timer C, not the caller
+		a = answer{err: sip.Refuse(408, "Request Timeout")}
+	case status >= 600:
+		rc.decided = true
+		rc.cancelPendingLocked()
+	case status == 503 && len(b.w.Hops) > 0 && !b.proceeded:
+		if t.left() {
+			rc.p.Counters.Failovers.Add(1)
+		}
+		rc.failWayLocked(t, a)
+		return
+	case status == 430: // RFC 5626 §5.3: the instance's next flow
+		rc.failWayLocked(t, a)
+		return
+	}
+	rc.endLocked(t, a)
+}
+
+// Failed is transaction.ClientUser: no final response will come.
+func (b *branch) Failed(_ *transaction.Client, err error) {
+	rc := b.t.rc
+	rc.mu.Lock()
+	rc.failedLocked(b, err)
+	rc.unlock()
+}
+
+func (rc *responseContext) failedLocked(b *branch, err error) {
+	if b.done {
+		return
+	}
+	rc.closeBranchLocked(b)
+	b.abandoned = true
+	hops := len(b.w.Hops) > 0
+	a := answer{err: &sip.StatusError{Code: 408, Reason: "Request Timeout", Err: err}}
+	if err != transaction.ErrTimeout {
+		a.err = errAway
+		if hops {
+			a.err = &sip.StatusError{Code: 503, Reason: "Service Unavailable", Err: err} // §16.9
+		}
+	}
+	if b.proceeded || b.cancelled {
+		rc.endLocked(b.t, a)
+		return
+	}
+	if hops {
+		rc.p.Counters.Failovers.Add(1)
+	}
+	rc.failWayLocked(b.t, a)
+}
+
+// abandonLocked gives a running branch up: its target ends with a, or goes on with
+// its next way. Late answers are seen to.
+func (rc *responseContext) abandonLocked(b *branch, a answer) {
+	if b.done {
+		return
+	}
+	b.abandoned = true
+	rc.closeBranchLocked(b)
+	rc.cancelBranchLocked(b)
+	rc.failWayLocked(b.t, a)
+}
+
+// closeBranchLocked takes b out of the timers and off its flow.
+func (rc *responseContext) closeBranchLocked(b *branch) {
+	b.done = true
+	rc.p.watch.remove(&b.watch)
+}
+
+// failWayLocked goes on to the next way of t, or ends it.
+func (rc *responseContext) failWayLocked(t *target, a answer) {
+	if t.state == ended {
+		return
+	}
+	if rc.closedLocked() || !t.left() {
+		rc.endLocked(t, a)
+		return
+	}
+	t.advance()
+	rc.tryLocked(t)
+}
+
+// endLocked ends t with a; the last one decides.
+func (rc *responseContext) endLocked(t *target, a answer) {
+	if t.state == ended {
+		return
+	}
+	t.state = ended
+	rc.pending--
+	rc.best.add(a, rc.cancelled)
+	if rc.pending > 0 || rc.final != 0 {
+		return
+	}
+	if rc.next < len(rc.targets) && !rc.closedLocked() {
+		rc.startGroupLocked()
+		return
+	}
+	rc.finishLocked(t)
+}
+
+// unsentLocked is how a target ends that is not tried (any more).
+func (rc *responseContext) unsentLocked() answer {
+	if rc.cancelled {
+		return answer{err: errTerminated}
+	}
+	return answer{err: errAway}
+}
+
+var errTerminated = sip.Refuse(487, "Request Terminated")
+
+// finishLocked sends the best response (§16.7 steps 6–9).
+func (rc *responseContext) finishLocked(last *target) {
+	a := rc.best.choose()
+	up := last.current().Upstream
+	switch status := a.status(); {
+	case rc.cancelled && a.msg == nil:
+		a.err = errTerminated
+	case rc.timedOut && (a.msg == nil || status == 487 || status == 408):
+		a = answer{err: rc.ringTimeout()}
+	case status == 430 && !last.current().path:
+		a = answer{err: errAway}
+	case status == 480 && a.msg == nil && last.current().path:
+		a.err = errFailed
+	case status == 408 && !rc.invite: // RFC 4320 §4.2: the transaction keeps it to itself
+		rc.p.Counters.drop(DropLate408)
+		a = answer{err: sip.Refuse(408, "Request Timeout")}
+	}
+	rc.final = a.status()
+	if a.msg != nil {
+		rc.forwardBestLocked(a)
+	} else {
+		rc.tx.Refuse(a.err)
+	}
+	rc.closeLocked(up)
+}
+
+func (rc *responseContext) ringTimeout() *sip.StatusError {
+	if rc.rung {
+		return sip.Refuse(480, "No Answer")
+	}
+	return sip.Refuse(408, "Request Timeout")
+}
+
+func (rc *responseContext) forwardBestLocked(a answer) {
+	out := a.msg.Splice()
+	out.PopVia()
+	rc.best.addChallenges(a.msg, &out)
+	rc.sendLocked(a.from, a.msg, &out)
+}
+
+// forwardLocked passes a response on as it is, without our Via (§16.7 steps 3 and 9).
+func (rc *responseContext) forwardLocked(b *branch, m *sip.Message) {
+	out := m.Splice()
+	out.PopVia()
+	rc.sendLocked(b, m, &out)
+}
+
+// sendLocked queues it for the caller. Relay runs under the context's lock, which is
+// what keeps responses in order: it must not block or call the proxy.
+func (rc *responseContext) sendLocked(b *branch, m *sip.Message, out *sip.Splice) {
+	if rc.p.Relay != nil {
+		rc.p.Relay(rc.tx, m, out, b.to)
+	}
+	rc.p.Counters.Responses.Add(1)
+	rc.tx.Forward(m.Status(), out.Append(make([]byte, 0, len(m.String())+added)))
+}
+
+// closeLocked lets go of all that only a pending request needs: the context
+// itself lives as long as its transactions do.
+func (rc *responseContext) closeLocked(up string) {
+	p := rc.p
+	p.Counters.Contexts.Add(-1)
+	p.Wheel.Stop(&rc.timer)
+	p.watch.remove(&rc.watch)
+	if rc.req.Method() == "BYE" && rc.final != 401 && rc.final != 407 {
+		p.calls.end(p, rc.req)
+	}
+	p.finished(rc.req, rc.from, rc.final, up, rc.started)
+	for _, t := range rc.targets {
+		p.waiting.remove(&t.wait)
+		t.ways = t.ways[t.way : t.way+1 : t.way+1]
+		t.way, t.hop = 0, 0
+	}
+	rc.req, rc.best = nil, bestResponse{}
+	rc.targets, rc.branches = nil, nil
+}
+
+// Ended is transaction.ServerUser.
+func (rc *responseContext) Ended(_ *transaction.Server, err error) {
+	if err == nil {
+		return
+	}
+	rc.callerGone()
+}

@@ -1,0 +1,226 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// A response context has one timer for all its deadlines (Timer C §16.8, ring
+// timeout, silence, grace, hold): it is set for the earliest; moving a deadline back
+// costs nothing, the timer then goes off in vain.
+
+var noTime time.Time
+
+func (rc *responseContext) now() time.Time { return time.Now() }
+
+// earlier is the earlier of two deadlines, where the zero one is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// deadlineLocked is the earliest deadline of the context.
+func (rc *responseContext) deadlineLocked() time.Time {
+	d := earlier(earlier(rc.ringBy, rc.tryingBy), rc.graceBy)
+	for _, t := range rc.targets {
+		if t.state == holding {
+			d = earlier(d, t.holdUntil)
+		}
+	}
+	for _, b := range rc.branches {
+		if !b.done {
+			d = earlier(d, earlier(earlier(b.answerBy, b.tryBy), earlier(b.graceBy, b.timerC)))
+		}
+	}
+	return d
+}
+
+// armLocked sets the timer for the earliest deadline unless it goes off before.
+func (rc *responseContext) armLocked() {
+	if rc.final != 0 {
+		return
+	}
+	d := rc.deadlineLocked()
+	if d.IsZero() || !rc.armed.IsZero() && !d.Before(rc.armed) {
+		return
+	}
+	rc.armed = d
+	rc.p.Wheel.After(&rc.timer, time.Until(d), rc)
+}
+
+// Expired is transaction.Alarm.
+func (rc *responseContext) Expired(*transaction.Timer) {
+	rc.mu.Lock()
+	if rc.final == 0 {
+		rc.armed = noTime
+		rc.tickLocked(rc.now())
+		rc.armLocked()
+	}
+	rc.unlock()
+}
+
+// due reports whether deadline d has come, and takes it off.
+func due(d *time.Time, now time.Time) bool {
+	if d.IsZero() || now.Before(*d) {
+		return false
+	}
+	*d = noTime
+	return true
+}
+
+func (rc *responseContext) tickLocked(now time.Time) {
+	if due(&rc.tryingBy, now) {
+		rc.tx.Reply(&sip.Reply{Status: 100})
+	}
+	if due(&rc.graceBy, now) && !rc.from.Current().Live() {
+		rc.cancelLocked([]string{`Reason: SIP;cause=480;text="Caller is gone"`})
+	}
+	if due(&rc.ringBy, now) && !rc.closedLocked() {
+		rc.p.Counters.RingTimeouts.Add(1)
+		rc.timedOut = true
+		rc.reason = []string{`Reason: SIP;cause=408;text="No answer"`}
+		rc.cancelPendingLocked()
+	}
+	for _, t := range rc.targets {
+		if t.state == holding && !now.Before(t.holdUntil) {
+			rc.p.waiting.remove(&t.wait)
+			rc.failWayLocked(t, answer{err: errAway})
+		}
+	}
+	for _, b := range rc.branches { // a copy of the slice: branches that start now have nothing due
+		if !b.done && rc.final == 0 {
+			rc.tickBranchLocked(b, now)
+		}
+	}
+}
+
+func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
+	switch {
+	case due(&b.graceBy, now):
+		if c := b.to.Current(); c.Live() {
+			b.moveLocked(c)
+			return
+		}
+		rc.abandonLocked(b, answer{err: errAway})
+	case due(&b.tryBy, now):
+		rc.p.Counters.Failovers.Add(1)
+		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")})
+	case due(&b.answerBy, now):
+		rc.acts = append(rc.acts, act{kind: actPing, b: b, f: b.to})
+	case due(&b.timerC, now):
+		rc.p.Counters.TimerC.Add(1)
+		if b.proceeded || b.heard {
+			rc.cancelBranchLocked(b) // its 487, or 64*T1 without one, ends it
+			return
+		}
+		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")})
+	}
+}
+
+// ponged: the silent flow answered our ping, or is dead.
+func (b *branch) ponged(f *flow.Flow, alive bool) {
+	if alive {
+		return
+	}
+	rc := b.t.rc
+	rc.mu.Lock()
+	gone := !b.done && b.to == f && !b.heard
+	if gone {
+		rc.abandonLocked(b, answer{err: errAway})
+	}
+	rc.unlock()
+	rc.p.Counters.DeadFlows.Add(1)
+	f.Close(sip.CloseDead)
+}
+
+// flowClosed: the callee's connection ended. A client may come back and answer on a new one; a
+// hop that has said nothing but 100 is given up for the next.
+func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
+	rc := b.t.rc
+	rc.mu.Lock()
+	defer rc.unlock()
+	if b.done {
+		return
+	}
+	switch {
+	case len(b.w.Hops) > 0:
+		if !b.proceeded {
+			rc.p.Counters.Failovers.Add(1)
+			rc.abandonLocked(b, answer{err: sip.Refuse(503, "Service Unavailable")})
+		}
+	case why == sip.CloseGoingAway || b.t.left():
+		rc.abandonLocked(b, answer{err: errAway})
+	default:
+		b.graceBy = rc.now().Add(rc.p.Times.Grace)
+		rc.armLocked()
+	}
+}
+
+// flowMoved: the callee is back on f.
+func (b *branch) flowMoved(f *flow.Flow) {
+	rc := b.t.rc
+	rc.mu.Lock()
+	defer rc.mu.Unlock()
+	if !b.done {
+		b.moveLocked(f)
+	}
+}
+
+func (b *branch) moveLocked(f *flow.Flow) {
+	rc := b.t.rc
+	rc.p.Counters.Moved.Add(1)
+	rc.p.watch.remove(&b.watch)
+	b.to, b.graceBy = f, noTime
+	rc.p.watch.add(&b.watch, f, b)
+}
+
+// holdLocked lets t wait for a flow that speaks for name (RFC 3261 leaves us this
+// time: the caller hears 100).
+func (rc *responseContext) holdLocked(t *target, name flow.Name) {
+	w := t.current()
+	if name == (flow.Name{}) || w.path {
+		rc.endLocked(t, answer{err: errAway})
+		return
+	}
+	d := w.hold
+	if d == 0 {
+		d = rc.p.Times.Grace
+	}
+	t.state = holding
+	if !rc.p.waiting.add(&t.wait, waitKey{name: name}, rc.req.CallID(), t) {
+		rc.p.Counters.drop(DropHeldFull)
+		rc.endLocked(t, answer{err: errAway})
+		return
+	}
+	rc.p.Counters.Held.Add(1)
+	t.holdUntil = rc.now().Add(d)
+	if rc.invite {
+		rc.tx.Reply(&sip.Reply{Status: 100})
+	} else if rc.tryingBy.IsZero() {
+		rc.tryingBy = rc.started.Add(rc.p.Times.HoldTrying)
+	}
+	rc.armLocked()
+	if f := rc.p.Flows.ByName(name); f != nil && rc.p.waiting.remove(&t.wait) {
+		rc.launchLocked(t, f, name) // it came back meanwhile
+	}
+}
+
+// wake: the user agent is back.
+func (t *target) wake(f *flow.Flow) {
+	rc := t.rc
+	rc.mu.Lock()
+	if t.state == holding {
+		rc.p.Counters.Released.Add(1)
+		if rc.usedLocked(f) {
+			rc.failWayLocked(t, answer{err: errAway})
+		} else {
+			rc.launchLocked(t, f, t.wait.key.name)
+		}
+	}
+	rc.unlock()
+}
