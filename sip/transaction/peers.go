@@ -152,7 +152,7 @@ func (t *Table) FailFlow(f *flow.Flow) {
 // got no response at all (as a retransmission, so the agent takes them once) and a CANCEL without an answer.
 // As with FailFlow, users may be told before it returns.
 func (t *Table) FlowMoved(old, f *flow.Flow) {
-	if old.ID == 0 || old == f {
+	if old.ID == 0 || old == f || old.Current() != f.Current() { // the last: old lives on for another of its names
 		return
 	}
 	servers, clients := t.of(old.ID)

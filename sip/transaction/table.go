@@ -127,7 +127,7 @@ func (t *Table) Shutdown() { t.shutdown.Store(true) }
 func (t *Table) Receive(m *sip.Message, from *flow.Flow) {
 	via := m.TopVia()
 	switch {
-	case via == nil:
+	case via.Host == "":
 		t.counters.drop(BadMessage)
 	case !m.IsRequest():
 		t.receiveResponse(m, via, from)
@@ -143,7 +143,7 @@ func (t *Table) Receive(m *sip.Message, from *flow.Flow) {
 // ReceiveBad takes what sip.Parse returned with an error; m may be nil. A request is answered
 // with what is wrong, without state; ACK, responses and what is no SIP are dropped.
 func (t *Table) ReceiveBad(m *sip.Message, err error, from *flow.Flow) {
-	if m == nil || !m.IsRequest() || m.Method() == "ACK" || m.TopVia() == nil {
+	if m == nil || !m.IsRequest() || m.Method() == "ACK" || m.TopVia().Host == "" {
 		t.counters.drop(BadMessage)
 		return
 	}

@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"context"
+	"math"
 	"math/bits"
 	"sync"
 	"time"
@@ -67,8 +68,10 @@ type Wheel struct {
 	due   timerList // expired or armed for "at once", in the order of their calls
 
 	clock *time.Timer // nil unless Run is running
-	armed uint64      // step the clock is set for; 0: none
+	armed uint64      // step the clock is set for, or never
 }
+
+const never = math.MaxUint64
 
 type wheelLevel struct {
 	used  uint64 // bit n: slot n is not empty
@@ -88,7 +91,7 @@ func (w *Wheel) After(t *Timer, d time.Duration, alarm Alarm) {
 	t.turn++
 	if d <= 0 {
 		w.pushDueLocked(t)
-		w.armLocked(w.now)
+		w.armLocked(0)
 		return
 	}
 	t.at = w.stepAfter(d)
@@ -109,7 +112,7 @@ func (w *Wheel) Run(ctx context.Context) error {
 	clock := time.NewTimer(time.Hour)
 	defer clock.Stop()
 	w.mu.Lock()
-	w.clock, w.armed = clock, 0
+	w.clock, w.armed = clock, never
 	w.mu.Unlock()
 	for {
 		w.work()
@@ -142,7 +145,7 @@ func (w *Wheel) work() {
 			w.mu.Lock()
 		}
 	}
-	w.armed = 0
+	w.armed = never
 	if step, _, ok := w.nextLocked(); ok {
 		w.armLocked(step)
 		return
@@ -153,8 +156,7 @@ func (w *Wheel) work() {
 // armLocked sets the clock for step unless it goes off earlier anyway. Stopping a
 // timer leaves the clock alone: one vain wake-up is cheaper than a search.
 func (w *Wheel) armLocked(step uint64) {
-	step = max(step, 1)
-	if w.clock == nil || w.armed != 0 && w.armed <= step {
+	if w.clock == nil || w.armed <= step {
 		return
 	}
 	w.armed = step

@@ -67,6 +67,21 @@ func TestWheelNeverEarlyAndOneStepLateAtMost(t *testing.T) {
 	})
 }
 
+func TestWheelAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := NewWheel()
+		runWheel(t, w)
+		start := time.Now()
+		fired := make(chan time.Duration, 1)
+		var later, tm Timer
+		w.After(&later, time.Second, AlarmFunc(func() {}))
+		w.After(&tm, 0, AlarmFunc(func() { fired <- time.Since(start) }))
+		if got := <-fired; got != 0 {
+			t.Errorf("armed for now: fired after %v", got)
+		}
+	})
+}
+
 func TestWheelOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := NewWheel()
@@ -184,7 +199,7 @@ func TestWheelIdleDoesNotTick(t *testing.T) {
 		synctest.Wait()
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		if w.armed != 0 {
+		if w.armed != never {
 			t.Errorf("clock armed for step %d with no timer left", w.armed)
 		}
 	})
