@@ -1,0 +1,212 @@
+package digest
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/ringway/ringway/sip"
+)
+
+// Credentials are the value of an Authorization or Proxy-Authorization line
+// (RFC 3261 §25.1), quotes removed. Quoted pairs stay as they are: the hashes are
+// over the text between the quotes (RFC 7616 §3.4).
+type Credentials struct {
+	User, Realm, Nonce, URI, Response string
+	Algorithm, CNonce, NC, QOP        string
+	Opaque                            string
+}
+
+// Challenge is the value of a WWW-Authenticate or Proxy-Authenticate line.
+type Challenge struct {
+	Realm, Nonce, Algorithm, Opaque string
+	QOP                             string // a comma-separated list
+	Stale                           bool
+}
+
+// What can be wrong with the text.
+var (
+	errScheme  = errors.New("not Digest")
+	errSyntax  = errors.New("bad digest parameter")
+	errQuote   = errors.New("unbalanced quote")
+	errTwice   = errors.New("digest parameter given twice")
+	errTooMany = errors.New("too many digest parameters")
+)
+
+// maxParams bounds the work that one line makes.
+const maxParams = 32
+
+// IsDigest reports whether a value is of the Digest scheme.
+func IsDigest(value string) bool { return scheme(value, "Digest") }
+
+// IsBearer reports whether a value is of the Bearer scheme (RFC 8898).
+func IsBearer(value string) bool { return scheme(value, "Bearer") }
+
+func scheme(value, name string) bool {
+	n := len(name)
+	return len(value) > n && isBlank(value[n]) && sip.EqualFold(value[:n], name)
+}
+
+// ParseCredentials reads an Authorization value. The strings of the result are
+// parts of value; parameters that nobody knows are passed over.
+func ParseCredentials(value string) (c Credentials, err error) {
+	w := walk{s: value}
+	for w.next() {
+		w.put(c.field(w.name))
+	}
+	return c, w.err
+}
+
+// field is where a parameter's value goes, nil for nowhere.
+func (c *Credentials) field(name string) *string {
+	for _, k := range [...]struct {
+		name string
+		to   *string
+	}{
+		{"username", &c.User}, {"realm", &c.Realm}, {"nonce", &c.Nonce}, {"uri", &c.URI}, {"response", &c.Response},
+		{"algorithm", &c.Algorithm}, {"cnonce", &c.CNonce}, {"nc", &c.NC}, {"qop", &c.QOP}, {"opaque", &c.Opaque},
+	} {
+		if sip.EqualFold(name, k.name) {
+			return k.to
+		}
+	}
+	return nil
+}
+
+// ParseChallenge reads a WWW-Authenticate value.
+func ParseChallenge(value string) (c Challenge, err error) {
+	var stale string
+	w := walk{s: value}
+	for w.next() {
+		w.put(c.field(w.name, &stale))
+	}
+	c.Stale = sip.EqualFold(stale, "true")
+	return c, w.err
+}
+
+func (c *Challenge) field(name string, stale *string) *string {
+	for _, k := range [...]struct {
+		name string
+		to   *string
+	}{
+		{"realm", &c.Realm}, {"nonce", &c.Nonce}, {"algorithm", &c.Algorithm},
+		{"opaque", &c.Opaque}, {"qop", &c.QOP}, {"stale", stale},
+	} {
+		if sip.EqualFold(name, k.name) {
+			return k.to
+		}
+	}
+	return nil
+}
+
+// walk goes through "Digest name=value, name="value"". Blanks may stand around
+// '=' and ',', and empty list elements are let through, as many clients write them.
+type walk struct {
+	s           string
+	i, n        int
+	name, value string // of the parameter that next has read
+	err         error
+}
+
+// next reads one parameter; false at the end and on an error.
+func (w *walk) next() bool {
+	if w.i == 0 {
+		if !IsDigest(w.s) {
+			w.err = errScheme
+		}
+		w.i = len("Digest ")
+	}
+	if w.err != nil {
+		return false
+	}
+	for w.i < len(w.s) && (isBlank(w.s[w.i]) || w.s[w.i] == ',') {
+		w.i++
+	}
+	if w.i == len(w.s) {
+		return false
+	}
+	if w.n++; w.n > maxParams {
+		w.err = errTooMany
+		return false
+	}
+	w.name, w.value, w.i, w.err = param(w.s, w.i)
+	return w.err == nil
+}
+
+// put gives the value to a field, which must not have one yet.
+func (w *walk) put(to *string) {
+	if to == nil {
+		return
+	}
+	if *to != "" {
+		w.err = errTwice
+	}
+	*to = w.value
+}
+
+// param reads the parameter that begins at s[i]; next is behind it, at a comma or the end.
+func param(s string, i int) (name, value string, next int, err error) {
+	start := i
+	for i < len(s) && s[i] != '=' && s[i] != ',' && s[i] != '"' && s[i] > ' ' && s[i] < 0x7f {
+		i++
+	}
+	name = s[start:i]
+	i = skipBlanks(s, i)
+	if name == "" || i == len(s) || s[i] != '=' {
+		return "", "", 0, errSyntax
+	}
+	i = skipBlanks(s, i+1)
+	if i < len(s) && s[i] == '"' {
+		start = i + 1
+		if i, err = quoteEnd(s, start); err != nil {
+			return "", "", 0, err
+		}
+		value = s[start:i]
+		i++
+	} else {
+		start = i
+		for i < len(s) && s[i] != ',' && s[i] != '"' && s[i] > ' ' && s[i] < 0x7f {
+			i++
+		}
+		value = s[start:i]
+	}
+	if i = skipBlanks(s, i); i < len(s) && s[i] != ',' {
+		return "", "", 0, errSyntax
+	}
+	return name, value, i, nil
+}
+
+// quoteEnd is the index of the quote that ends a quoted string whose inside begins at s[i].
+func quoteEnd(s string, i int) (int, error) {
+	for ; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '"':
+			return i, nil
+		case c == '\\':
+			if i++; i < len(s) && (s[i] < ' ' || s[i] == 0x7f) {
+				return 0, errSyntax
+			}
+		case c < ' ' && c != '\t' || c == 0x7f:
+			return 0, errSyntax
+		}
+	}
+	return 0, errQuote
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+func skipBlanks(s string, i int) int {
+	for i < len(s) && isBlank(s[i]) {
+		i++
+	}
+	return i
+}
+
+// offersAuth reports whether a qop list has "auth" in it.
+func offersAuth(list string) bool {
+	for one := range strings.SplitSeq(list, ",") {
+		if sip.EqualFold(strings.Trim(one, " \t"), "auth") {
+			return true
+		}
+	}
+	return false
+}

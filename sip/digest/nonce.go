@@ -1,0 +1,139 @@
+package digest
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"hash"
+	mathrand "math/rand/v2"
+	"sync"
+	"time"
+)
+
+// TTL is how long a nonce can be used.
+const TTL = 120 * time.Second
+
+// A nonce is 24 octets in 32 characters: milliseconds, random, and the first
+// octets of the HMAC over both, the flow and the realm.
+const (
+	stampLen  = 6
+	randomLen = 6
+	saltLen   = stampLen + randomLen
+	macLen    = 12
+	nonceLen  = (saltLen + macLen) * 4 / 3
+)
+
+// Authority makes challenges and checks their answers. It keeps nothing for a
+// nonce until somebody has proved a password with it. Safe for concurrent use.
+type Authority struct {
+	// Static after construction.
+	now    func() time.Time
+	start  time.Time
+	counts counts
+	dummy  [2]string // HA1 of nobody, per algorithm
+	pool   sync.Pool // of *scratch
+}
+
+// scratch is what one computation needs off the stack.
+type scratch struct {
+	mac hash.Hash
+	sum [sha256.Size]byte
+	raw [saltLen + macLen]byte
+	buf []byte
+}
+
+// New returns an authority. Nonces are signed with key, nil for a random one. They
+// are of no use after a restart, even under the same key: which were used is
+// forgotten. now is nil for time.Now, of which only the monotonic part counts:
+// setting the clock harms no nonce.
+func New(key []byte, now func() time.Time) *Authority {
+	if now == nil {
+		now = time.Now
+	}
+	if key == nil {
+		key = make([]byte, sha256.Size)
+		rand.Read(key)
+	}
+	a := &Authority{now: now, start: now()}
+	a.counts.floor = a.stamp()
+	a.pool.New = func() any {
+		return &scratch{mac: hmac.New(sha256.New, key), buf: make([]byte, 0, 512)}
+	}
+	nobody := rand.Text()
+	a.dummy = [2]string{HA1(MD5, "", "", nobody), HA1(SHA256, "", "", nobody)}
+	return a
+}
+
+// stamp is now in milliseconds.
+func (a *Authority) stamp() uint64 {
+	now := a.now()
+	return uint64(a.start.UnixMilli() + now.Sub(a.start).Milliseconds())
+}
+
+// sign fills in the HMAC over the salt in sc.raw, the flow and the realm.
+func (sc *scratch) sign(flow uint64, realm string) []byte {
+	sc.mac.Reset()
+	b := append(sc.buf[:0], sc.raw[:saltLen]...)
+	b = binary.BigEndian.AppendUint64(b, flow)
+	sc.buf = append(b, realm...)
+	sc.mac.Write(sc.buf)
+	return sc.mac.Sum(sc.sum[:0])[:macLen]
+}
+
+// Challenge returns the lines of a challenge, one per algorithm in the order
+// given: field ("WWW-Authenticate: ", "" for the value alone) and value. flow is 0
+// on UDP. RFC 8760 §2.4 wants the strongest first; browsers' libraries read only the
+// first line and know only MD5, so the caller puts that first.
+func (a *Authority) Challenge(field, realm string, flow uint64, stale bool, algs []Algorithm) []string {
+	sc := a.pool.Get().(*scratch)
+	defer a.pool.Put(sc)
+	var nonce [nonceLen]byte
+	a.nonce(sc, nonce[:], flow, realm)
+	lines := make([]string, len(algs))
+	for i, alg := range algs {
+		b := append(append(sc.buf[:0], field...), `Digest realm="`...)
+		b = append(append(b, realm...), `", nonce="`...)
+		b = append(append(b, nonce[:]...), `", algorithm=`...)
+		b = append(append(b, alg.String()...), `, qop="auth"`...)
+		if stale {
+			b = append(b, ", stale=true"...)
+		}
+		lines[i], sc.buf = string(b), b
+	}
+	return lines
+}
+
+// nonce writes a new nonce to dst. The random part keeps nonces of one
+// millisecond apart; that nobody can guess one is the HMAC's doing.
+func (a *Authority) nonce(sc *scratch, dst []byte, flow uint64, realm string) {
+	binary.BigEndian.PutUint64(sc.raw[:], a.stamp()<<16)
+	r := mathrand.Uint64()
+	binary.BigEndian.PutUint32(sc.raw[stampLen:], uint32(r))
+	binary.BigEndian.PutUint16(sc.raw[stampLen+4:], uint16(r>>32))
+	copy(sc.raw[saltLen:], sc.sign(flow, realm))
+	base64.RawURLEncoding.Encode(dst, sc.raw[:])
+}
+
+// openNonce checks a nonce and returns when it was made and a number that no
+// other has.
+func (a *Authority) openNonce(sc *scratch, nonce string, flow uint64, realm string) (made, id uint64, err error) {
+	if len(nonce) != nonceLen {
+		return 0, 0, ErrForeign
+	}
+	sc.buf = append(sc.buf[:0], nonce...)
+	if n, err := base64.RawURLEncoding.Decode(sc.raw[:], sc.buf); err != nil || n != len(sc.raw) {
+		return 0, 0, ErrForeign
+	}
+	if subtle.ConstantTimeCompare(sc.sign(flow, realm), sc.raw[saltLen:]) != 1 {
+		return 0, 0, ErrForeign
+	}
+	made = binary.BigEndian.Uint64(sc.raw[:]) >> 16
+	now := a.stamp()
+	if made > now || now-made > uint64(TTL.Milliseconds()) {
+		return 0, 0, ErrExpired
+	}
+	return made, binary.BigEndian.Uint64(sc.raw[saltLen:]), nil
+}
