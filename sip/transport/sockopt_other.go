@@ -1,0 +1,7 @@
+//go:build !linux
+
+package transport
+
+import "syscall"
+
+func setStreamOptions(syscall.RawConn) {}
