@@ -85,7 +85,7 @@ func (r *Registrar) contact(c *contact, value, expires string) error {
 	if !c.uri.IsSIP() {
 		return errContactScheme
 	}
-	if r.own != nil && r.own(c.uri.HostPort()) {
+	if r.isOwn(&c.uri) {
 		return errContactOwn
 	}
 	c.key = r.index.key(&c.uri)
@@ -95,6 +95,15 @@ func (r *Registrar) contact(c *contact, value, expires string) error {
 	c.head, c.tail = cutContact(value, string(addr.Params))
 	c.seconds, err = r.grant(addr.Params, expires)
 	return err
+}
+
+// isOwn reports whether a request to u would come back to us.
+func (r *Registrar) isOwn(u *sip.URI) bool {
+	if r.own == nil {
+		return false
+	}
+	host, port := u.HostPort()
+	return r.own(strings.ToLower(strings.TrimSuffix(host, ".")), port)
 }
 
 // because is a refusal whose cause is told: it speaks of the peer's own text only.

@@ -46,7 +46,8 @@ type Config struct {
 	Flows Flows
 	Edge  Edge
 	// Own reports whether an address is this server's, domains included: a Contact
-	// there would loop. host has no brackets; port is filled in. nil: none is.
+	// there would loop. host is in lower case, without brackets or final dot; port is
+	// filled in. nil: none is.
 	Own func(host string, port uint16) bool
 	// OnEvent is told of every change, after it, under no lock. It must not block.
 	OnEvent func(Event)
