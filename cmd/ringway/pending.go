@@ -1,0 +1,16 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ringway/ringway/gateway"
+)
+
+func newServer(*gateway.Config, zerolog.Logger) (server, error) {
+	return nil, errors.New("the gateway is not part of this build")
+}
+
+func demoPage(int, []demoUser) http.Handler { return http.NotFoundHandler() }
