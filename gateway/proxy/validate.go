@@ -11,12 +11,9 @@ import (
 // defaultBreadth is the Max-Breadth of a request that has none (RFC 5393 §5.3.3).
 const defaultBreadth = 60
 
-// validate is §16.3; it returns the loop hash of the request. Syntax was checked
-// by the parser, credentials by the gateway.
+// validate is §16.3; it returns the loop hash of the request. Syntax and
+// scheme (steps 1 and 2) were checked by the parser, credentials by the gateway.
 func (p *Proxy) validate(req *sip.Message, from *flow.Flow) (loop uint64, err error) {
-	if !isSIP(req.RequestURI()) {
-		return 0, sip.Refuse(416, "Unsupported URI Scheme") // step 2
-	}
 	if req.MaxForwards() <= 0 { // step 3
 		return 0, sip.Refuse(483, "Too Many Hops")
 	}
@@ -25,11 +22,6 @@ func (p *Proxy) validate(req *sip.Message, from *flow.Flow) (loop uint64, err er
 		return 0, sip.Refuse(482, "Loop Detected")
 	}
 	return loop, p.proxyRequire(req)
-}
-
-func isSIP(uri string) bool {
-	scheme, _, _ := strings.Cut(uri, ":")
-	return strings.EqualFold(scheme, "sip") || strings.EqualFold(scheme, "sips")
 }
 
 // proxyRequire is §16.3 step 5.

@@ -1,0 +1,340 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// One call between two WebSocket clients and its end, with all that a forwarded
+// request must carry (RFC 3261 §16.6).
+func TestCallIsForwardedWithViaAndTwoRecordRoutes(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		alice.request("INVITE", "sip:bob@example.com", "c1")
+		inv := bob.get("INVITE")
+		if got, want := inv.RequestURI(), "sip:bob@phone.invalid;transport=ws"; got != want {
+			t.Errorf("Request-URI %s, want the registered contact %s", got, want)
+		}
+		if inv.MaxForwards() != 69 {
+			t.Errorf("Max-Forwards %d, want 69", inv.MaxForwards())
+		}
+		via := inv.TopVia()
+		if via.Transport != "WS" || via.Host != "192.0.2.1" || via.Port != 5060 {
+			t.Errorf("our Via is %s %s:%d", via.Transport, via.Host, via.Port)
+		}
+		rr := values(inv, sip.RecordRoute)
+		if len(rr) != 2 || !strings.Contains(rr[0], "@192.0.2.1:5060;transport=ws;lr>") {
+			t.Fatalf("Record-Route %q, want two of ours", rr)
+		}
+		a, b, ok := r.keys.VerifyPair(userOf(rr[0]), userOf(rr[1]))
+		if !ok || a.Side != flow.Callee || b.Side != flow.Caller || a.Flow != bob.flow.ID || b.Flow != alice.flow.ID {
+			t.Errorf("tokens %+v %+v %v: the callee's comes first (RFC 5658)", a, b, ok)
+		}
+		if inv.Has(sip.Route) {
+			t.Error("our Path entry was left in Route")
+		}
+		if second := values(inv, sip.Via)[1]; !strings.Contains(second, "received=198.51.100.1") || !strings.Contains(second, "rport=1") {
+			t.Errorf("sender's Via %q lacks received and rport (RFC 3581)", second)
+		}
+		bob.answer(inv, 180)
+		bob.answer(inv, 200)
+		if n := len(values(alice.get("180"), sip.Via)); n != 1 {
+			t.Errorf("response has %d Vias, want the caller's alone", n)
+		}
+		ok200 := alice.get("200")
+		from, to := alice.uac(ok200), bob.uas(inv)
+		from.send("ACK")
+		ack := bob.get("ACK")
+		if ack.Has(sip.Route) || ack.RequestURI() != "sip:bob@phone.invalid;transport=ws" {
+			t.Errorf("ACK at bob:\n%s", ack)
+		}
+		to.send("BYE")
+		bye := alice.get("BYE")
+		alice.answer(bye, 200)
+		bob.get("200")
+		alice.quiet()
+		bob.quiet()
+		if n := r.proxy.Counters.Contexts.Load(); n != 0 {
+			t.Errorf("%d response contexts open", n)
+		}
+		if len(r.proxy.Calls()) != 0 || len(r.ended) != 1 || r.ended[0].EndedBy != "bye" {
+			t.Errorf("call table %v, ended %v", r.proxy.Calls(), r.ended)
+		}
+	})
+}
+
+func values(m *sip.Message, h sip.Header) (all []string) {
+	for v := range m.Values(h) {
+		all = append(all, v)
+	}
+	return all
+}
+
+func userOf(route string) string {
+	u, _ := routeURI(route)
+	return u.User
+}
+
+// In-dialog requests from both sides, re-INVITE included (RFC 3261 §16.4, §16.12).
+func TestInDialogRequestsGoBothWays(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, to := r.call(alice, bob, "bob", "c1")
+		for _, method := range []string{"INFO", "UPDATE", "MESSAGE", "FROBNICATE"} {
+			from.send(method)
+			bob.answer(bob.get(method), 200)
+			alice.get("200")
+			to.send(method)
+			alice.answer(alice.get(method), 200)
+			bob.get("200")
+		}
+		to.send("INVITE")
+		re := alice.get("INVITE")
+		rr := values(re, sip.RecordRoute)
+		if len(rr) != 2 || userOf(rr[0]) != userOf(to.routes[1]) || userOf(rr[1]) != userOf(to.routes[0]) {
+			t.Errorf("Record-Route of a re-INVITE %q, want the dialog's own pair, the next hop's side first", rr)
+		}
+		alice.answer(re, 200)
+		bob.get("200")
+		to.send("ACK")
+		alice.get("ACK")
+		from.send("BYE")
+		bob.answer(bob.get("BYE"), 200)
+		alice.get("200")
+	})
+}
+
+// Whoever knows the route set but is no party is refused, ARCHITECTURE §3.3.
+func TestStrangerWithTheRouteSetIsRefused(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob, eve := r.phone("alice", ""), r.phone("bob", ""), r.phone("eve", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		from.p = eve
+		from.send("BYE")
+		eve.get("403")
+		from.send("ACK")
+		bob.quiet()
+		if n := r.proxy.Counters.Dropped(DropAckStranger); n != 1 {
+			t.Errorf("%d ACKs of strangers counted, want 1", n)
+		}
+	})
+}
+
+func TestRoutesThatAreRefused(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob, carol, dave := r.phone("alice", ""), r.phone("bob", ""), r.phone("carol", ""), r.phone("dave", "")
+		r.aors["bob"], r.aors["carol"] = []Target{bob.target()}, []Target{carol.target()}
+		one, _ := r.call(alice, bob, "bob", "c1")
+		two, _ := r.call(dave, carol, "carol", "c2")
+		flip := func(s string) string {
+			u := userOf(s)
+			c := "A"
+			if u[20] == 'A' {
+				c = "B"
+			}
+			return strings.Replace(s, u, u[:20]+c+u[21:], 1)
+		}
+		for _, c := range []struct {
+			name   string
+			routes []string
+			want   string
+		}{
+			{"tokens of two calls", []string{one.routes[0], two.routes[1]}, "403"},
+			{"changed token", []string{one.routes[0], flip(one.routes[1])}, "403"},
+			{"changed own token", []string{flip(one.routes[0]), one.routes[1]}, "403"},
+			{"half of the pair", one.routes[:1], "403"},
+			{"other half", one.routes[1:], "403"},
+			{"none", nil, "403"},
+			{"no URI", []string{"<>"}, "400"},
+			{"foreign", []string{"<sip:198.51.100.9;lr>"}, "403"},
+			{"own without a token", []string{"<sip:example.com;lr>"}, "403"},
+		} {
+			d := *one
+			d.routes = c.routes
+			one.cseq++
+			d.cseq = one.cseq
+			t.Log(c.name)
+			d.send("BYE")
+			alice.get(c.want)
+		}
+		bob.quiet()
+		carol.quiet()
+	})
+}
+
+// A client's outbound proxy setting names us in a Route without a token: stripped.
+// A foreign one is refused: the gateway is no relay.
+func TestPreloadedRoutes(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		alice.request("MESSAGE", "sip:bob@example.com", "m1", "Route: <sip:192.0.2.1:5060;lr>")
+		m := bob.get("MESSAGE")
+		if m.Has(sip.Route) {
+			t.Errorf("our own Route was left:\n%s", m)
+		}
+		bob.answer(m, 200)
+		alice.get("200")
+		alice.request("MESSAGE", "sip:bob@example.com", "m2", "Route: <sip:198.51.100.66;lr>")
+		alice.get("403")
+		alice.request("MESSAGE", "sip:bob@example.com", "m3", "Route: <sip:192.0.2.1:5060;lr>, <sip:198.51.100.66;lr>")
+		alice.get("403")
+		bob.quiet()
+	})
+}
+
+// RFC 3261 §16.4: a strict router before us puts our Record-Route into the Request-URI.
+func TestStrictRouterBeforeUs(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		d := *from
+		first, _ := addrOf(from.routes[0])
+		d.target, d.routes = first, []string{from.routes[1], "<" + from.target + ">"}
+		d.send("BYE")
+		bye := bob.get("BYE")
+		if bye.RequestURI() != from.target || bye.Has(sip.Route) {
+			t.Errorf("BYE at bob, want Request-URI %s and no Route:\n%s", from.target, bye)
+		}
+		bob.answer(bye, 200)
+		alice.get("200")
+	})
+}
+
+// RFC 3261 §16.3.
+func TestValidation(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		for _, c := range []struct {
+			name, uri, header, want, says string
+		}{
+			{"§16.3 step 5", "sip:bob@example.com", "Proxy-Require: foo, bar", "420", "Unsupported: foo, bar"},
+			{"RFC 5393 §5.3", "sip:bob@example.com", "Max-Breadth: 0", "440", ""},
+			{"RFC 5393 §5.3 syntax", "sip:bob@example.com", "Max-Breadth: x", "400", ""},
+			{"unknown user", "sip:nobody@example.com", "", "404", ""},
+		} {
+			t.Log(c.name)
+			var extra []string
+			if c.header != "" {
+				extra = []string{c.header}
+			}
+			alice.request("MESSAGE", c.uri, "m-"+c.want, extra...)
+			if m := alice.get(c.want); !strings.Contains(m.String(), c.says) {
+				t.Errorf("lacks %q:\n%s", c.says, m)
+			}
+		}
+		alice.n++
+		alice.write("MESSAGE sip:bob@example.com SIP/2.0\nVia: SIP/2.0/WS a.invalid;branch=z9hG4bKmf\nMax-Forwards: 0\n" +
+			"From: <sip:alice@example.com>;tag=1\nTo: <sip:bob@example.com>\nCall-ID: mf\nCSeq: 1 MESSAGE\n\n")
+		alice.get("483") // §16.3 step 3
+		bob.quiet()
+	})
+}
+
+// RFC 5393 §4.2.2: the same request with our Via in it comes back: 482; with another Request-URI it is a spiral and goes on.
+func TestLoopAndSpiral(t *testing.T) {
+	bubble(t, func(r *rig) {
+		bob := r.phone("bob", "")
+		pbx := r.pbx(sip.UDP, "203.0.113.1:5060")
+		hop := []Hop{{Addr: pbx.info.Remote}}
+		r.aors["200"] = []Target{{Hops: hop, Upstream: "pbx"}}
+		alice := r.phone("alice", "")
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		inv := pbx.get("INVITE")
+		again := func(uri, branch string) string {
+			s := strings.Replace(inv.String(), "INVITE sip:200@example.com", "INVITE "+uri, 1)
+			return strings.Replace(s, "Via:", "Via: SIP/2.0/UDP 203.0.113.1;branch=z9hG4bK"+branch+"\r\nVia:", 1)
+		}
+		pbx.write(again("sip:200@example.com", "p1")) // what a trunk sends is another routing decision
+		second := pbx.get("INVITE")
+		inv = second
+		pbx.write(again("sip:200@example.com", "p2"))
+		pbx.get("482")
+		r.aors["bob"] = []Target{bob.target()}
+		pbx.write(again("sip:bob@example.com", "p3"))
+		bob.get("INVITE")
+	})
+}
+
+// A PBX calls a WebSocket user and each side's in-dialog requests find their way; the
+// request to the PBX goes to its own address from the Contact, and never elsewhere.
+func TestCallFromUpstream(t *testing.T) {
+	bubble(t, func(r *rig) {
+		bob := r.phone("bob", "")
+		pbx := r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["bob"] = []Target{bob.target()}
+		from, to := r.call(pbx, bob, "bob", "c1")
+		rr := from.routes
+		if !strings.Contains(rr[0], "transport=udp") || !strings.Contains(rr[1], "transport=ws") {
+			t.Errorf("PBX's route set %q, want the line that faces it first", rr)
+		}
+		second := r.pbx(sip.UDP, "203.0.113.2:5070")
+		to.target = "sip:x@203.0.113.2:5070" // another address of the same upstream
+		to.send("INFO")
+		second.answer(second.get("INFO"), 200)
+		bob.get("200")
+		to.target = "sip:x@198.51.100.77:5060" // somebody else's: the token decides
+		to.send("INFO")
+		pbx.answer(pbx.get("INFO"), 200)
+		bob.get("200")
+		from.send("BYE")
+		bob.answer(bob.get("BYE"), 200)
+		pbx.get("200")
+	})
+}
+
+// RFC 3327: an upstream registrar that kept our Path sends it back as Route. The
+// flow is gone: 430 (RFC 5626 §5.3). A client may not route by its Path.
+func TestPathTokenFromUpstream(t *testing.T) {
+	bubble(t, func(r *rig) {
+		bob, alice := r.phone("bob", ""), r.phone("alice", "")
+		pbx := r.pbx(sip.UDP, "203.0.113.1:5060")
+		path := "Route: " + bob.target().Route[0]
+		pbx.request("MESSAGE", "sip:bob@phone.invalid;transport=ws", "m1", path)
+		m := bob.get("MESSAGE")
+		if m.RequestURI() != "sip:bob@phone.invalid;transport=ws" || m.Has(sip.Route) {
+			t.Errorf("at bob:\n%s", m)
+		}
+		bob.answer(m, 200)
+		pbx.get("200")
+		alice.request("MESSAGE", "sip:nobody@example.com", "m2", path)
+		alice.get("404")
+		bob.hangup(sip.CloseGoingAway)
+		pbx.request("MESSAGE", "sip:bob@phone.invalid;transport=ws", "m3", path)
+		pbx.get("430")
+	})
+}
+
+// RFC 4320 §4.1, §4.2: a non-INVITE gets no provisional but 100 and no 408.
+func TestNonInvite(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice := r.phone("alice", "")
+		pbx := r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		alice.request("MESSAGE", "sip:200@example.com", "m1")
+		m := pbx.get("MESSAGE")
+		if m.Has(sip.RecordRoute) {
+			t.Error("MESSAGE was record-routed")
+		}
+		pbx.answer(m, 183)
+		alice.quiet()
+		pass(40 * time.Second) // timer F
+		for _, s := range alice.inbox {
+			if !strings.HasPrefix(s, "SIP/2.0 100") {
+				t.Errorf("alice got\n%s", s)
+			}
+		}
+		if r.proxy.Counters.Dropped(DropLate408) != 1 || r.proxy.Counters.Contexts.Load() != 0 {
+			t.Error("the 408 was not swallowed")
+		}
+	})
+}
