@@ -1,0 +1,107 @@
+// The WebSocket goes and comes back; the call stays (RFC 5626, and flow tokens
+// that name the instance).
+
+import assert from 'node:assert/strict';
+import { scene } from '../lib/scene.js';
+
+for (const [a, b] of [['jssip', 'sipjs'], ['sipjs', 'jssip']]) {
+  scene(`${a} loses its WebSocket in a call with ${b} and hangs up on the new one`, async (s) => {
+    const [alice, bob] = await s.two(a, b);
+    await s.connect(alice, bob);
+    await alice.cut();
+    await alice.registered();
+    await alice.hangup();
+    const [mine, theirs] = await Promise.all([alice.state('ended'), bob.state('ended')]);
+    assert.equal(mine.end.by, 'local');
+    assert.equal(theirs.end.by, 'remote');
+    await bob.saw('<', 'BYE');
+  });
+
+  scene(`${a} loses its WebSocket in a call, ${b} hangs up afterwards`, async (s) => {
+    const [alice, bob] = await s.two(a, b);
+    await s.connect(alice, bob);
+    await alice.cut();
+    await alice.registered();
+    await bob.hangup();
+    const [mine] = await Promise.all([alice.state('ended'), bob.state('ended')]);
+    assert.equal(mine.end.by, 'remote');
+    assert.match(await answerToBye(bob), /^SIP\/2\.0 200/);
+  });
+
+  scene(`${a} loses its WebSocket in a call, ${b} hangs up before it is back`, async (s) => {
+    const [alice, bob] = await s.two(a, b);
+    await s.connect(alice, bob);
+    await alice.cut();
+    await bob.hangup();
+    assert.equal((await alice.state('ended')).end.by, 'remote');
+    assert.match(await answerToBye(bob), /^SIP\/2\.0 200/);
+  });
+
+  scene(`${b}, called by ${a}, loses its WebSocket and hangs up on the new one`, async (s) => {
+    const [alice, bob] = await s.two(a, b);
+    await s.connect(alice, bob);
+    await bob.cut();
+    await bob.registered();
+    await bob.hangup();
+    const [mine] = await Promise.all([alice.state('ended'), bob.state('ended')]);
+    assert.equal(mine.end.by, 'remote');
+    assert.match(await answerToBye(bob), /^SIP\/2\.0 200/);
+  });
+
+  scene(`${b}, called by ${a}, loses its WebSocket; ${a} hangs up afterwards`, async (s) => {
+    const [alice, bob] = await s.two(a, b);
+    await s.connect(alice, bob);
+    await bob.cut();
+    await bob.registered();
+    await alice.hangup();
+    const [, theirs] = await Promise.all([alice.state('ended'), bob.state('ended')]);
+    assert.equal(theirs.end.by, 'remote');
+    assert.match(await answerToBye(alice), /^SIP\/2\.0 200/);
+  });
+
+  scene(`${a} loses its WebSocket in a call with ${b}, then holds and resumes`, async (s) => {
+    const [alice, bob] = await s.two(a, b);
+    await s.connect(alice, bob);
+    await alice.cut();
+    await alice.registered();
+    await alice.act('hold');
+    await Promise.all([bob.deaf(alice), alice.deaf(bob)]);
+    await alice.act('unhold');
+    await Promise.all([bob.hears(alice), alice.hears(bob)]);
+    await bob.act('hold');
+    await Promise.all([bob.deaf(alice), alice.deaf(bob)]);
+    await bob.act('unhold');
+    await Promise.all([bob.hears(alice), alice.hears(bob)]);
+    await alice.hangup();
+    await bob.state('ended');
+  });
+
+  scene(`both ends of a call of ${a} and ${b} lose their WebSockets at once`, async (s) => {
+    const [alice, bob] = await s.two(a, b);
+    await s.connect(alice, bob);
+    await Promise.all([alice.cut(), bob.cut()]);
+    await Promise.all([alice.registered(), bob.registered()]);
+    await bob.act('hold');
+    await Promise.all([bob.deaf(alice), alice.deaf(bob)]);
+    await alice.hangup();
+    await Promise.all([alice.state('ended'), bob.state('ended')]);
+    assert.match(await answerToBye(alice), /^SIP\/2\.0 200/);
+  });
+}
+
+scene('sipjs loses its WebSocket while it rings and answers on the new one', async (s) => {
+  const [alice, bob] = await s.two('jssip', 'sipjs');
+  await alice.call(bob);
+  await bob.incoming();
+  await alice.state('ringing');
+  await bob.cut();
+  await bob.registered();
+  await bob.answer();
+  await Promise.all([alice.state('up'), bob.state('up')]);
+  await Promise.all([alice.hears(bob), bob.hears(alice)]);
+  await alice.hangup();
+  await bob.state('ended');
+});
+
+const answerToBye = (client) => client.when((host) =>
+  host.messages().find((m) => m.dir === '<' && /^SIP\/2\.0 [2-6]/.test(m.text) && /\r\nCSeq: *\d+ BYE/i.test(m.text))?.text);

@@ -1,0 +1,107 @@
+// Starts bin/ringway (or RINGWAY_BIN) on free ports of loopback with the users
+// of a test.
+
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const domain = 'example.test';
+const binary = process.env.RINGWAY_BIN ?? fileURLToPath(new URL('../../../bin/ringway', import.meta.url));
+const startup = 10_000; // ms until it has to be ready
+
+// start gives { wsUrl, domain, stop, log }. users is { name: password };
+// settings are more lines of YAML.
+export async function start({ users, settings = [] }) {
+  if (!existsSync(binary)) throw new Error(`${binary} is missing: make build, or set RINGWAY_BIN`);
+  const dir = await mkdtemp(join(tmpdir(), 'ringway-e2e-'));
+  const [port, admin] = await freePorts(2);
+  await writeFile(join(dir, 'users'), usersFile(users));
+  await writeFile(join(dir, 'ringway.yaml'), [
+    `domain: ${domain}`,
+    `listen: [ "ws://127.0.0.1:${port}/ws", "udp://127.0.0.1:${port}" ]`,
+    'users_file: users',
+    'origins: [ "*" ]',
+    `admin: 127.0.0.1:${admin}`,
+    'dead_peer_bye: 4s',
+    ...settings,
+    '',
+  ].join('\n'));
+  const child = run(join(dir, 'ringway.yaml'));
+  await ready(`http://127.0.0.1:${admin}/readyz`, child);
+  return {
+    wsUrl: `ws://127.0.0.1:${port}/ws`,
+    domain,
+    log: () => child.lines.splice(0).join('\n'),
+    stop: () => stop(child, dir),
+  };
+}
+
+// usersFile is in htdigest's form: name:realm:HA1.
+function usersFile(users) {
+  const md5 = (s) => createHash('md5').update(s).digest('hex');
+  return Object.entries(users)
+    .map(([name, password]) => `${name}:${domain}:${md5(`${name}:${domain}:${password}`)}\n`)
+    .join('');
+}
+
+// run keeps what the gateway says, for the report of a failed test.
+function run(config) {
+  const child = spawn(binary, ['run', config], { stdio: ['ignore', 'pipe', 'pipe'] });
+  child.lines = [];
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8');
+    stream.on('data', (text) => {
+      child.lines.push(text.trimEnd());
+      if (child.lines.length > 2000) child.lines.splice(0, 1000);
+    });
+  }
+  child.exited = new Promise((resolve) => {
+    child.on('exit', resolve);
+    child.on('error', (error) => {
+      child.lines.push(error.message);
+      resolve(-1);
+    });
+  });
+  return child;
+}
+
+// ready polls, as there is nothing to wait on but the port itself.
+async function ready(url, child) {
+  const deadline = Date.now() + startup;
+  let gone = false;
+  child.exited.then(() => { gone = true; });
+  for (;;) {
+    const answer = await fetch(url).catch(() => null);
+    if (answer?.ok) return;
+    if (gone || Date.now() > deadline) {
+      child.kill('SIGKILL');
+      throw new Error(`ringway is not ready:\n${child.lines.join('\n')}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function stop(child, dir) {
+  child.kill('SIGTERM');
+  const hard = setTimeout(() => child.kill('SIGKILL'), 5000);
+  await child.exited;
+  clearTimeout(hard);
+  await rm(dir, { recursive: true, force: true });
+}
+
+// freePorts holds all of them open until the last is known.
+export async function freePorts(n) {
+  const servers = await Promise.all(Array.from({ length: n }, () => new Promise((resolve, reject) => {
+    const server = createServer();
+    server.on('error', reject);
+    server.listen(0, '127.0.0.1', () => resolve(server));
+  })));
+  const ports = servers.map((s) => s.address().port);
+  await Promise.all(servers.map((s) => new Promise((resolve) => s.close(resolve))));
+  return ports;
+}

@@ -1,0 +1,33 @@
+// Writes docs/phone.png: a call in progress on the demo page.
+
+import { fileURLToPath } from 'node:url';
+import { launch } from './lib/browser.js';
+import { startGateway } from './lib/gateway.js';
+import { openPhones } from './lib/phone.js';
+
+const path = process.argv[2] ?? fileURLToPath(new URL('../../docs/phone.png', import.meta.url));
+const users = ['alice', 'bob'].map((name) => ({ name, password: 'secret' }));
+const gateway = await startGateway({ users: Object.fromEntries(users.map((u) => [u.name, u.password])) });
+const browser = await launch();
+try {
+  const { page, phones: [alice, bob], close } = await openPhones(browser, gateway, users, {
+    viewport: { width: 1280, height: 780 },
+    deviceScaleFactor: 2,
+    colorScheme: process.env.SCHEME ?? 'light',
+  });
+  await Promise.all([alice.registered(), bob.registered()]);
+  await page.getByTestId('source').selectOption('synthetic');
+  await alice.click('call');
+  await bob.click('answer');
+  await Promise.all([alice.state('up'), bob.state('up')]);
+  for (const { name } of [alice, bob]) {
+    await page.waitForFunction((id) => document.querySelector(`[data-testid="${id}"]`).videoWidth > 0, `${name}-remote`);
+  }
+  await Promise.all([alice.level('above', 60), bob.level('above', 60)]);
+  await alice.says('status', '0:02');
+  await page.screenshot({ path });
+  await close();
+} finally {
+  await browser.close();
+  await gateway.stop();
+}
