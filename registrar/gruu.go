@@ -23,6 +23,7 @@ const (
 	lifeLen   = 16
 	gruuBlock = 16 // AORs are padded: their length is not told
 	maxGRUU   = 1024
+	gruuRoom  = 256 // is enough to seal an AOR of 200 octets without allocating
 )
 
 var gruuText = base64.RawURLEncoding
@@ -51,7 +52,7 @@ func life(instance, callID string) (out [lifeLen]byte) {
 }
 
 // appendParams writes ;pub-gruu="…";temp-gruu="…" of a binding with an instance.
-func (s *sealer) appendParams(dst []byte, b *Binding, secure bool) []byte {
+func (s *sealer) appendParams(dst []byte, b *Binding, secure bool, room []byte) []byte {
 	scheme := "sip:"
 	if secure {
 		scheme = "sips:"
@@ -60,13 +61,13 @@ func (s *sealer) appendParams(dst []byte, b *Binding, secure bool) []byte {
 	dst = append(append(dst, b.AOR...), ";gr="...)
 	dst = appendEscaped(dst, b.Instance)
 	dst = append(append(dst, `";temp-gruu="`...), scheme...)
-	dst = s.seal(dst, b)
+	dst = s.seal(dst, b, room)
 	dst = append(append(dst, '@'), b.AOR[strings.IndexByte(b.AOR, '@')+1:]...)
 	return append(dst, `;gr"`...)
 }
 
-func (s *sealer) seal(dst []byte, b *Binding) []byte {
-	var room [512]byte
+// seal writes a temporary GRUU's user part; room is scratch.
+func (s *sealer) seal(dst []byte, b *Binding, room []byte) []byte {
 	n := s.aead.NonceSize()
 	text := room[:n]
 	rand.Read(text)

@@ -84,8 +84,8 @@ func (x *index) key(u *sip.URI) uint64 {
 }
 
 // claim enters o unless a Contact equal to it (u) is held by another AOR that
-// share forbids. added tells whether o was not there before.
-func (x *index) claim(o owner, u *sip.URI, share func(*owner) bool) (added, ok bool) {
+// does not share it with f. added tells whether o was not there before.
+func (x *index) claim(o owner, u *sip.URI, f *flow.Flow) (added, ok bool) {
 	s := &x.contacts[o.key%indexShards]
 	s.Lock()
 	defer s.Unlock()
@@ -96,12 +96,26 @@ func (x *index) claim(o owner, u *sip.URI, share func(*owner) bool) (added, ok b
 		}
 	}
 	for i := range list {
-		if h := &list[i]; h.aor != o.aor && sameURI(h.contact, o.contact, u) && !share(h) {
+		if h := &list[i]; h.aor != o.aor && sameURI(h.contact, o.contact, u) && !x.mayShare(h, f) {
 			return false, false
 		}
 	}
 	s.owners[o.key] = append(list, o)
 	return true, true
+}
+
+// mayShare reports whether a Contact held by another AOR may be bound over f as
+// well: it is the same user agent with two accounts. On UDP, and where the old
+// connection is gone, its address has to do.
+func (x *index) mayShare(o *owner, f *flow.Flow) bool {
+	held := x.flow(o.flow)
+	if held != nil && held.SameAgent(f) {
+		return true
+	}
+	if held != nil && held.Live() && held.Info().Transport != sip.UDP {
+		return false
+	}
+	return o.remote.Addr() == f.Info().Remote.Addr()
 }
 
 // sameURI compares text with want, whose parsed form is u.

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ringway/ringway/sip"
@@ -31,7 +32,25 @@ type registration struct {
 	list    []Binding // what the AOR has now
 	changes []change
 
-	room [2]contact // for contacts
+	// Room for the usual REGISTER: one contact, one change, GRUUs of one binding.
+	contactRoom [1]contact
+	changeRoom  [1]change
+	gruuRoom    [gruuRoom]byte
+}
+
+// registrations are used again: stores and seals make them escape.
+var registrations = sync.Pool{New: func() any { return new(registration) }}
+
+func newRegistration(from *flow.Flow, aor string) *registration {
+	g := registrations.Get().(*registration)
+	g.aor, g.from, g.now = aor, from, time.Now()
+	g.contacts, g.changes = g.contactRoom[:0], g.changeRoom[:0]
+	return g
+}
+
+func (g *registration) free() {
+	*g = registration{} // let go of the message
+	registrations.Put(g)
 }
 
 var (
@@ -47,8 +66,8 @@ var (
 // steps 2 and 6 to 8; the others are the caller's). The error is a
 // *sip.StatusError: 400, 403, 420, 423, 439, 500 or 503; nothing was changed then.
 func (r *Registrar) Register(ctx context.Context, req *sip.Message, from *flow.Flow, aor string) (*sip.Reply, error) {
-	g := &registration{aor: aor, from: from, now: time.Now()}
-	g.contacts = g.room[:0]
+	g := newRegistration(from, aor)
+	defer g.free()
 	if err := r.read(g, req); err != nil {
 		return nil, err
 	}
@@ -158,34 +177,19 @@ func binds(list []Binding, contact string) bool {
 // claim enters the new Contacts into the index, so that of two AORs that want
 // the same at once one is refused.
 func (r *Registrar) claim(g *registration) (claimed []owner, err error) {
-	share := func(o *owner) bool { return r.mayShare(o, g.from) }
 	for i := range g.contacts {
 		c := &g.contacts[i]
 		if c.seconds == 0 {
 			continue
 		}
 		o := owner{aor: g.aor, contact: c.text, key: c.key, flow: c.bind.Flow, remote: c.bind.Received}
-		if added, ok := r.index.claim(o, &c.uri, share); !ok {
+		if added, ok := r.index.claim(o, &c.uri, g.from); !ok {
 			return claimed, errForeign
 		} else if added {
 			claimed = append(claimed, o)
 		}
 	}
 	return claimed, nil
-}
-
-// mayShare reports whether a Contact held by another AOR may be bound over f as
-// well: it is the same user agent with two accounts. On UDP, and where the old
-// connection is gone, its address has to do.
-func (r *Registrar) mayShare(o *owner, f *flow.Flow) bool {
-	held := r.index.flow(o.flow)
-	if held != nil && held.SameAgent(f) {
-		return true
-	}
-	if held != nil && held.Live() && held.Info().Transport != sip.UDP {
-		return false
-	}
-	return o.remote.Addr() == f.Info().Remote.Addr()
 }
 
 // announce binds names to the flow, lets go of those of bindings that are no

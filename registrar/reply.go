@@ -45,7 +45,7 @@ func (r *Registrar) contactLines(headers []string, g *registration) []string {
 		text = strconv.AppendInt(text, b.remaining(g.now), 10)
 		text = append(text, b.Tail...)
 		if g.supports&gruuOption != 0 && b.Instance != "" {
-			text = r.gruu.appendParams(text, b, g.secure)
+			text = r.gruu.appendParams(text, b, g.secure, g.gruuRoom[:])
 		}
 		ends = append(ends, len(text))
 	}
