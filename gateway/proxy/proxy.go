@@ -62,7 +62,6 @@ type Times struct {
 	Grace       time.Duration // 5 s: reconnect_grace
 	HoldInvite  time.Duration // 32 s: an in-dialog INVITE for a flow that is away
 	Hold        time.Duration // 25 s: other in-dialog requests
-	HoldTrying  time.Duration // 3.5 s: 100 to a held non-INVITE (RFC 4320 §4.1)
 	DeadPeerBye time.Duration // 60 s
 }
 
@@ -80,7 +79,6 @@ func (t Times) withDefaults() Times {
 	set(&t.Grace, 5*time.Second)
 	set(&t.HoldInvite, 32*time.Second)
 	set(&t.Hold, 25*time.Second)
-	set(&t.HoldTrying, 3500*time.Millisecond)
 	set(&t.DeadPeerBye, 60*time.Second)
 	return t
 }

@@ -50,12 +50,11 @@ type responseContext struct {
 	decided   bool     // a 6xx came: nothing more is tried
 	reason    []string // Reason lines of the CANCELs
 
-	timer    transaction.Timer
-	armed    time.Time // when timer goes off; zero: not armed
-	ringBy   time.Time
-	tryingBy time.Time // 100 to a held non-INVITE
-	graceBy  time.Time // the caller's flow is gone: until when it may come back
-	watch    watchNode
+	timer   transaction.Timer
+	armed   time.Time // when timer goes off; zero: not armed
+	ringBy  time.Time
+	graceBy time.Time // the caller's flow is gone: until when it may come back
+	watch   watchNode
 }
 
 // branch is one client transaction of a response context. The context's mu guards it.

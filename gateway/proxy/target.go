@@ -183,15 +183,3 @@ func (p *Proxy) flowOf(w *Target) (f *flow.Flow, name flow.Name) {
 	}
 	return p.liveFlow(id, name), name
 }
-
-// Reachable reports whether a request for these targets would leave at once: one
-// of them has a flow that is open, or a hop.
-func (p *Proxy) Reachable(set []Target) bool {
-	return slices.ContainsFunc(set, func(t Target) bool {
-		if len(t.Hops) > 0 {
-			return true
-		}
-		f, _ := p.flowOf(&t)
-		return f != nil
-	})
-}

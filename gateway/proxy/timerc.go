@@ -26,7 +26,7 @@ func earlier(a, b time.Time) time.Time {
 
 // deadlineLocked is the earliest deadline of the context.
 func (rc *responseContext) deadlineLocked() time.Time {
-	d := earlier(earlier(rc.ringBy, rc.tryingBy), rc.graceBy)
+	d := earlier(rc.ringBy, rc.graceBy)
 	for _, t := range rc.targets {
 		if t.state == holding {
 			d = earlier(d, t.holdUntil)
@@ -74,9 +74,6 @@ func due(d *time.Time, now time.Time) bool {
 }
 
 func (rc *responseContext) tickLocked(now time.Time) {
-	if due(&rc.tryingBy, now) {
-		rc.tx.Reply(&sip.Reply{Status: 100})
-	}
 	if due(&rc.graceBy, now) && !rc.from.Current().Live() {
 		rc.cancelLocked([]string{`Reason: SIP;cause=480;text="Caller is gone"`})
 	}
@@ -199,10 +196,8 @@ func (rc *responseContext) holdLocked(t *target, name flow.Name) {
 	}
 	rc.p.Counters.Held.Add(1)
 	t.holdUntil = rc.now().Add(d)
-	if rc.invite {
+	if rc.invite { // to others the transaction sends it when it is time (RFC 4320 §4.1)
 		rc.tx.Reply(&sip.Reply{Status: 100})
-	} else if rc.tryingBy.IsZero() {
-		rc.tryingBy = rc.started.Add(rc.p.Times.HoldTrying)
 	}
 	rc.armLocked()
 	if f := rc.p.Flows.ByName(name); f != nil && rc.p.waiting.remove(&t.wait) {

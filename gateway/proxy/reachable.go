@@ -1,0 +1,15 @@
+package proxy
+
+// Reachable reports whether some target's user agent has a live flow now. Targets
+// that are hops of an upstream don't count: nobody asked them.
+func (p *Proxy) Reachable(targets []Target) bool {
+	for i := range targets {
+		if len(targets[i].Hops) > 0 {
+			continue
+		}
+		if f, _ := p.flowOf(&targets[i]); f != nil {
+			return true
+		}
+	}
+	return false
+}

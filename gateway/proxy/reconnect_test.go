@@ -1,0 +1,354 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+)
+
+// ARCHITECTURE §3.4: the instance is back on a new connection: in-dialog requests of
+// both sides go on by the same route set (RFC 5626 §5.3).
+func TestReconnectInDialog(t *testing.T) {
+	for _, oldCloses := range []bool{true, false} { // the new REGISTER may come before the old socket is known to be dead
+		bubble(t, func(r *rig) {
+			alice, bob := r.phone("alice", ""), r.phone("bob", "")
+			r.aors["bob"] = []Target{bob.target()}
+			from, to := r.call(alice, bob, "bob", "c1")
+			if oldCloses {
+				bob.hangup(sip.CloseLost)
+			}
+			again := bob.back().register()
+			from.send("INFO")
+			again.answer(again.get("INFO"), 200)
+			alice.get("200")
+			to.p = again
+			to.send("BYE")
+			alice.answer(alice.get("BYE"), 200)
+			again.get("200")
+			bob.quiet()
+		})
+	}
+}
+
+// Away: an INVITE hears 100 and waits, other requests wait too, ACKs keep the newest;
+// when the client is back all go out in the order they came.
+func TestHeldRequestsGoOutInOrder(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		bob.hangup(sip.CloseLost)
+		from.send("ACK") // the 200 was sent again
+		from.send("ACK")
+		from.send("INVITE")
+		alice.get("100")
+		from.send("INFO")
+		alice.quiet()
+		pass(3600 * time.Millisecond)
+		alice.get("100") // RFC 4320 §4.1
+		again := bob.back()
+		again.quiet()
+		again.register()
+		again.get("ACK")
+		inv := again.get("INVITE")
+		info := again.get("INFO")
+		again.quiet()
+		again.answer(inv, 200)
+		again.answer(info, 200)
+		alice.get("200")
+		alice.get("200")
+		if n := r.proxy.Counters.Released.Load(); n != 3 {
+			t.Errorf("%d released, want 3", n)
+		}
+	})
+}
+
+// Not back in time: INVITE 480 after 32 s, others after 25 s; a held INVITE can be cancelled.
+func TestHoldEndsWith480(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.proxy.Times.DeadPeerBye = time.Hour
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		bob.hangup(sip.CloseLost)
+		from.send("ACK")
+		text := from.send("INVITE")
+		alice.get("100")
+		from.send("INFO")
+		pass(24 * time.Second)
+		alice.get("100")
+		alice.quiet()
+		pass(1100 * time.Millisecond)
+		if m := alice.get("480"); m.Method() != "INFO" {
+			t.Errorf("480 to %s, want INFO", m.Method())
+		}
+		pass(5 * time.Second)
+		alice.quiet()
+		pass(2 * time.Second)
+		if m := alice.get("480"); m.Method() != "INVITE" {
+			t.Errorf("480 to %s, want INVITE", m.Method())
+		}
+		if n := r.proxy.Counters.Dropped(DropAckAway); n != 1 {
+			t.Errorf("%d held ACKs dropped, want 1", n)
+		}
+		text = from.send("INVITE")
+		alice.get("100")
+		alice.cancel(text)
+		alice.get("200")
+		alice.get("487")
+		again := bob.back().register()
+		again.quiet()
+	})
+}
+
+// What is held is bounded per dialog.
+func TestHoldIsBounded(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		bob.hangup(sip.CloseLost)
+		for range maxHeldPerDialog {
+			from.send("INFO")
+		}
+		alice.quiet()
+		from.send("INFO")
+		alice.get("480")
+		if n := r.proxy.Counters.Dropped(DropHeldFull); n != 1 {
+			t.Errorf("%d counted, want 1", n)
+		}
+	})
+}
+
+// A valid token on a flow that has proved nothing: 407, and then it is a party if it is (ARCHITECTURE §3.3).
+func TestInDialogFromUnknownFlowIsChallenged(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.proxy.Speaks = nil
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		alice.hangup(sip.CloseLost)
+		from.p = alice.back()
+		from.send("BYE")
+		from.p.get("407")
+		from.send("BYE", "X-Password: mallory@example.com")
+		from.p.get("403")
+		bob.quiet()
+		from.p = alice.back()
+		from.p.register()
+		from.send("BYE")
+		bob.answer(bob.get("BYE"), 200)
+		from.p.get("200")
+	})
+}
+
+// An ACK from a flow that has yet to register waits at most 5 s.
+func TestAckOfUnknownFlowIsHeld(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		alice.hangup(sip.CloseLost)
+		from.p = alice.back()
+		from.send("ACK")
+		from.send("ACK")
+		bob.quiet()
+		from.p.register()
+		bob.get("ACK")
+		bob.quiet()
+		from.p.hangup(sip.CloseLost)
+		from.p = alice.back()
+		from.send("ACK")
+		pass(5100 * time.Millisecond)
+		from.p.register()
+		bob.quiet()
+		if n := r.proxy.Counters.Dropped(DropAckUnproven); n != 1 {
+			t.Errorf("%d dropped, want 1", n)
+		}
+	})
+}
+
+// FIELD §1: SIP.js reconnects while it rings and answers on the new socket.
+func TestCalleeAnswersOnNewSocket(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, tabs, inv, _ := r.fork(1)
+		bob := tabs[0]
+		bob.answer(inv[0], 180)
+		alice.get("180")
+		bob.hangup(sip.CloseNormal)
+		pass(2 * time.Second)
+		again := bob.back().register()
+		pass(10 * time.Second)
+		alice.quiet()
+		again.answer(inv[0], 200)
+		from := alice.uac(alice.get("200"))
+		from.send("ACK")
+		again.get("ACK")
+		from.send("BYE")
+		again.answer(again.get("BYE"), 200)
+		alice.get("200")
+	})
+}
+
+// FIELD §2 row 1: a closed tab does not ring on: 480 at once after 1001, after reconnect_grace otherwise.
+func TestCalleesTabDies(t *testing.T) {
+	for _, why := range []sip.CloseReason{sip.CloseGoingAway, sip.CloseLost, sip.CloseNormal} {
+		bubble(t, func(r *rig) {
+			alice, tabs, inv, _ := r.fork(2)
+			for i := range tabs {
+				tabs[i].answer(inv[i], 180)
+				alice.get("180")
+			}
+			tabs[1].answer(inv[1], 404)
+			tabs[0].hangup(why)
+			if why != sip.CloseGoingAway {
+				pass(4900 * time.Millisecond)
+				alice.quiet()
+				pass(200 * time.Millisecond)
+			}
+			alice.get("480")
+			if n := r.proxy.Counters.Contexts.Load(); n != 0 {
+				t.Errorf("%d contexts open", n)
+			}
+		})
+	}
+}
+
+// The caller reconnects while it rings: the call goes on and its answer reaches the new socket.
+func TestCallerReconnectsWhileRinging(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, tabs, inv, _ := r.fork(1)
+		bob := tabs[0]
+		bob.answer(inv[0], 180)
+		alice.get("180")
+		alice.hangup(sip.CloseLost)
+		pass(time.Second)
+		again := alice.back().register()
+		pass(10 * time.Second)
+		bob.quiet()
+		bob.answer(inv[0], 200)
+		from := again.uac(again.get("200"))
+		from.send("ACK")
+		bob.get("ACK")
+	})
+}
+
+// A binding whose flow has just died: the INVITE waits for reconnect_grace, then 480 (R1), or goes out.
+func TestInviteToFlowInGrace(t *testing.T) {
+	for _, comes := range []bool{true, false} {
+		bubble(t, func(r *rig) {
+			alice, bob := r.phone("alice", ""), r.phone("bob", "")
+			r.aors["bob"] = []Target{bob.target()}
+			if !r.proxy.Reachable(r.aors["bob"]) {
+				t.Error("bob counts as away")
+			}
+			bob.hangup(sip.CloseLost)
+			if r.proxy.Reachable(r.aors["bob"]) {
+				t.Error("bob counts as reachable")
+			}
+			alice.request("INVITE", "sip:bob@example.com", "c1")
+			alice.get("100")
+			pass(4 * time.Second)
+			if !comes {
+				pass(1100 * time.Millisecond)
+				alice.get("480")
+				return
+			}
+			again := bob.back().register()
+			inv := again.get("INVITE")
+			if !strings.HasPrefix(inv.RequestURI(), "sip:bob@") {
+				t.Errorf("Request-URI %s", inv.RequestURI())
+			}
+			again.answer(inv, 486)
+			alice.get("486")
+		})
+	}
+}
+
+// dead_peer_bye: 60 s after a peer's flow was lost for good the survivor gets a
+// BYE that its dialog takes (RFC 3261 §12.2.1.1).
+func TestDeadPeerBye(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, to := r.call(alice, bob, "bob", "c1")
+		from.send("INFO")
+		bob.answer(bob.get("INFO"), 200)
+		alice.get("200")
+		alice.hangup(sip.CloseLost)
+		pass(59 * time.Second)
+		bob.quiet()
+		pass(2 * time.Second)
+		bye := bob.get("BYE")
+		n, _ := bye.CSeq()
+		if bye.RequestURI() != from.target || bye.FromTag() != "alice" || bye.ToTag() != "tobob" || bye.CallID() != "c1" ||
+			n != from.cseq+1 || !strings.Contains(bye.Value(sip.Reason), "480") || bye.Has(sip.Route) {
+			t.Errorf("BYE:\n%s", bye)
+		}
+		bob.answer(bye, 200)
+		if len(r.proxy.Calls()) != 0 || len(r.ended) != 1 || r.ended[0].EndedBy != "dead_peer" {
+			t.Errorf("call table %v, ended %v", r.proxy.Calls(), r.ended)
+		}
+		_ = to
+	})
+}
+
+// The peer came back: no BYE.
+func TestNoByeForPeerThatCameBack(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		r.call(alice, bob, "bob", "c1")
+		bob.hangup(sip.CloseLost)
+		pass(50 * time.Second)
+		again := bob.back().register()
+		pass(60 * time.Second)
+		alice.quiet()
+		again.hangup(sip.CloseLost) // and is lost again
+		pass(61 * time.Second)
+		alice.get("BYE")
+	})
+}
+
+// The survivor is a PBX: the BYE takes its route set and goes to its address.
+func TestDeadPeerByeToUpstream(t *testing.T) {
+	bubble(t, func(r *rig) {
+		bob := r.phone("bob", "")
+		pbx := r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["bob"] = []Target{bob.target()}
+		pbx.request("INVITE", "sip:bob@example.com", "c1", "Record-Route: <sip:203.0.113.9;lr>")
+		inv := bob.get("INVITE")
+		bob.answer(inv, 200)
+		from := pbx.uac(pbx.get("200"))
+		from.routes = from.routes[1:] // the PBX's edge takes its own off
+		from.send("ACK")
+		bob.get("ACK")
+		edge := r.pbx(sip.UDP, "203.0.113.9:5060")
+		bob.hangup(sip.CloseGoingAway)
+		pass(61 * time.Second)
+		bye := edge.get("BYE")
+		if got := values(bye, sip.Route); len(got) != 1 || got[0] != "<sip:203.0.113.9;lr>" || bye.RequestURI() != contactURI(pbx) {
+			t.Errorf("BYE:\n%s", bye)
+		}
+	})
+}
+
+// The call table is bounded: the oldest is forgotten, its dialog goes on.
+func TestCallTableIsBounded(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.proxy.calls.max = 2
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		first, _ := r.call(alice, bob, "bob", "c1")
+		r.call(alice, bob, "bob", "c2")
+		r.call(alice, bob, "bob", "c3")
+		if calls := r.proxy.Calls(); len(calls) != 2 || calls[0].CallID != "c2" || r.proxy.Counters.CallsForgotten.Load() != 1 {
+			t.Errorf("call table %v", calls)
+		}
+		first.send("BYE")
+		bob.answer(bob.get("BYE"), 200)
+		alice.get("200")
+	})
+}
