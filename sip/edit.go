@@ -110,11 +110,11 @@ func (l *edits) set(e edit) {
 
 // drop takes out all edits of a kind.
 func (l *edits) drop(kind editKind) {
-	kept := slices.DeleteFunc(l.all(), func(e edit) bool { return e.kind == kind })
-	if l.spill != nil {
-		l.spill = kept
+	is := func(e edit) bool { return e.kind == kind }
+	if l.spill != nil { // apart from inline, or the list would hold on to itself and escape
+		l.spill = slices.DeleteFunc(l.spill, is)
 	} else {
-		l.n = len(kept)
+		l.n = len(slices.DeleteFunc(l.inline[:l.n], is))
 	}
 }
 

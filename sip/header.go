@@ -105,7 +105,7 @@ func HeaderNamed(name string) Header {
 		name = longForm(name)
 	}
 	for i := nameHash(name); headerIndex[i] != Other; i++ {
-		if h := headerIndex[i]; EqualFold(headerNames[h], name) {
+		if h := headerIndex[i]; headerNames[h] == name || EqualFold(headerNames[h], name) {
 			return h
 		}
 	}
