@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/ringway/ringway/gateway"
+	"github.com/ringway/ringway/web/phone"
 )
 
 const (
@@ -20,24 +21,22 @@ func (a *app) demo() error {
 	if err != nil {
 		return err
 	}
-	users := []demoUser{{"alice", rand.Text()}, {"bob", rand.Text()}}
+	users := []phone.User{{Name: "alice", Password: rand.Text()}, {Name: "bob", Password: rand.Text()}}
 	cfg, err := demoConfig(port, users)
 	if err != nil {
 		return err
 	}
-	cfg.Page = demoPage(port, users)
+	cfg.Page = phone.Handler(phone.Config{WS: "/ws", Domain: demoDomain, Users: users})
 	return a.serve(cfg, a.logger(cfg.Log), func() {
 		fmt.Fprintf(a.stdout, "Two phones that can call each other: http://127.0.0.1:%d/ (Ctrl-C ends it)\n", port)
 	})
 }
 
-type demoUser struct{ name, password string }
-
-func demoConfig(port int, users []demoUser) (*gateway.Config, error) {
+func demoConfig(port int, users []phone.User) (*gateway.Config, error) {
 	yaml := fmt.Sprintf("domain: %s\nlisten: [ \"ws://127.0.0.1:%d/ws\" ]\nadmin: off\nlog: { level: warn }\nusers:\n", demoDomain, port)
 	for _, u := range users {
-		ha1, ha1SHA256 := gateway.HashUser(u.name, demoDomain, u.password)
-		yaml += fmt.Sprintf("  %s: { ha1: \"%s\", ha1_sha256: \"%s\" }\n", u.name, ha1, ha1SHA256)
+		ha1, ha1SHA256 := gateway.HashUser(u.Name, demoDomain, u.Password)
+		yaml += fmt.Sprintf("  %s: { ha1: \"%s\", ha1_sha256: \"%s\" }\n", u.Name, ha1, ha1SHA256)
 	}
 	return gateway.Parse("demo", []byte(yaml))
 }

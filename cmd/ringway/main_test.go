@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ringway/ringway/gateway"
+	"github.com/ringway/ringway/web/phone"
 )
 
 const goodConfig = "domain: example.com\nlisten: [ \"udp://127.0.0.1:0\" ]\nusers: { alice: { ha1: 0123456789abcdef0123456789abcdef } }\nstate_dir: .\n"
@@ -242,7 +243,7 @@ func TestReadinessIsToldToSystemd(t *testing.T) {
 
 func TestDemoConfig(t *testing.T) {
 	t.Setenv("STATE_DIRECTORY", "")
-	cfg, err := demoConfig(8080, []demoUser{{"alice", "a"}, {"bob", "b"}})
+	cfg, err := demoConfig(8080, []phone.User{{Name: "alice", Password: "a"}, {Name: "bob", Password: "b"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"net/http"
 
 	"github.com/rs/zerolog"
 
@@ -12,5 +11,3 @@ import (
 func newServer(*gateway.Config, zerolog.Logger) (server, error) {
 	return nil, errors.New("the gateway is not part of this build")
 }
-
-func demoPage(int, []demoUser) http.Handler { return http.NotFoundHandler() }
