@@ -64,7 +64,8 @@ func (tx *Server) kind() Kind {
 	return ServerOther
 }
 
-// Request is the request; nil once a final response has been sent.
+// Request is the request; nil once a final response has been sent or the transaction has ended. Who
+// hands it to another goroutine hands over the message, not the question.
 func (tx *Server) Request() *sip.Message {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()

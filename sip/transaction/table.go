@@ -70,6 +70,9 @@ type Config struct {
 	// response or the ACK to it; 0: 1024. Beyond: 503 without state. Peers with an Upstream
 	// name, and datagrams of unlisted flows, are not counted.
 	MaxPending int
+	// OnPanic is told of a panic in what the wheel calls (Failed, Ended, alarms of the Wheel's other users), which
+	// then ends only that call. nil: the process ends, as for any panic.
+	OnPanic func(v any)
 }
 
 const shardCount = 64
@@ -105,6 +108,7 @@ func NewTable(cfg Config) *Table {
 	if t.maxPending == 0 {
 		t.maxPending = 1024
 	}
+	t.wheel.onPanic = cfg.OnPanic
 	for i := range shardCount {
 		t.servers[i].byKey = make(map[key]*Server)
 		t.clients[i].byID = make(map[uint64]*Client)

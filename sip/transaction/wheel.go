@@ -60,7 +60,8 @@ func (t *Timer) Stale() bool { return t.turn != t.fired }
 // that call may still come once. An owner calls After and Stop under a lock of its
 // own, and its alarm asks Timer.Stale under the same lock.
 type Wheel struct {
-	base time.Time
+	base    time.Time
+	onPanic func(v any) // nil: a panic of an alarm ends the process
 
 	mu    sync.Mutex
 	now   uint64 // all steps up to this one have been worked off
@@ -140,9 +141,7 @@ func (w *Wheel) work() {
 			alarm := t.alarm
 			w.unlinkLocked(t)
 			t.fired = t.turn
-			w.mu.Unlock()
-			alarm.Expired(t)
-			w.mu.Lock()
+			w.callLocked(alarm, t)
 		}
 	}
 	w.armed = never
@@ -151,6 +150,20 @@ func (w *Wheel) work() {
 		return
 	}
 	w.clock.Stop()
+}
+
+// callLocked calls an alarm without the lock.
+func (w *Wheel) callLocked(alarm Alarm, t *Timer) {
+	w.mu.Unlock()
+	defer w.mu.Lock()
+	if w.onPanic != nil {
+		defer func() {
+			if v := recover(); v != nil {
+				w.onPanic(v)
+			}
+		}()
+	}
+	alarm.Expired(t)
 }
 
 // armLocked sets the clock for step unless it goes off earlier anyway. Stopping a

@@ -213,3 +213,20 @@ func TestWheelNoAllocs(t *testing.T) {
 		t.Errorf("%v allocations per timer, want 0", n)
 	}
 }
+
+// A panic of one alarm reaches OnPanic and stops nobody else.
+func TestWheelPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var got []any
+		w := NewTable(Config{OnPanic: func(v any) { got = append(got, v) }}).Wheel()
+		runWheel(t, w)
+		var a, b Timer
+		w.After(&a, time.Second, AlarmFunc(func() { panic("first") }))
+		w.After(&b, time.Second, AlarmFunc(func() { got = append(got, "second") }))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if !slices.Equal(got, []any{"first", "second"}) {
+			t.Errorf("got %v, want first, second", got)
+		}
+	})
+}
