@@ -15,7 +15,7 @@ const (
 // and everything as old as that is taken for used up.
 type counts struct {
 	floor uint64 // static: nonces made up to then are of an earlier life
-	sets  [countSets]countSet
+	sets  []countSet
 }
 
 type countSet struct {
@@ -32,7 +32,7 @@ type count struct {
 // use reports whether nc is higher than any used with the nonce before, and
 // notes it. now is for telling which nonces have expired.
 func (c *counts) use(id, made, now uint64, nc uint32) bool {
-	s := &c.sets[id%countSets]
+	s := &c.sets[id%uint64(len(c.sets))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.ways {

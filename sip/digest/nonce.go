@@ -58,7 +58,7 @@ func New(key []byte, now func() time.Time) *Authority {
 		rand.Read(key)
 	}
 	a := &Authority{now: now, start: now()}
-	a.counts.floor = a.stamp()
+	a.counts = counts{floor: a.stamp(), sets: make([]countSet, countSets)}
 	a.pool.New = func() any {
 		return &scratch{mac: hmac.New(sha256.New, key), buf: make([]byte, 0, 512)}
 	}

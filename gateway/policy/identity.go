@@ -1,0 +1,153 @@
+package policy
+
+import (
+	"errors"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/digest"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// Identity binds From to whom the peer proved to be: an out-of-dialog request
+// passes when it comes from an upstream, over a connection that was authenticated
+// for From's AOR, or with that user's credentials. REGISTER always needs
+// credentials of To's user; ACK and CANCEL cannot be challenged (RFC 3261 §22.1).
+type Identity struct {
+	Domains Domains
+	Digest  *Digest
+	Flood   *Flood
+	Realm   string // domain to challenge for when the request names none of ours
+}
+
+// Refusals of identity. They say what to change, not what we know.
+var (
+	errFrom          = sip.Refuse(400, "Bad Request: From is no URI")
+	errTo            = sip.Refuse(400, "Bad Request: To is no URI")
+	errForeignFrom   = sip.Refuse(403, "Forbidden: From is no user of a domain of ours")
+	errUnknownSource = sip.Refuse(403, "Forbidden: neither a user of ours nor a known upstream")
+	errForeignTo     = sip.Refuse(403, "Forbidden: To is no user of a domain of ours")
+	errNotFrom       = sip.Refuse(403, "Forbidden: credentials are not those of the user in From")
+	errNotTo         = sip.Refuse(403, "Forbidden: credentials are not those of the user in To")
+)
+
+// Admit implements Stage.
+func (i *Identity) Admit(req *sip.Message, from *flow.Flow) error {
+	switch req.Method() {
+	case "ACK", "CANCEL":
+		return nil
+	case "REGISTER":
+		return i.refused(from, i.register(req, from))
+	}
+	if from.Upstream() != "" {
+		return nil
+	}
+	return i.refused(from, i.request(req, from))
+}
+
+// Prove makes the peer of a connection authenticate as any user of ours, for
+// requests whose From says nothing of the sender: in a dialog it may be a number
+// of the PBX's. Afterwards the flow is authenticated for that user.
+func (i *Identity) Prove(req *sip.Message, from *flow.Flow) error {
+	realm := i.Realm
+	if u, err := addressOf(req, sip.From); err == nil {
+		if d, ok := i.Domains.Domain(u.Host, u.Port); ok {
+			realm = d
+		}
+	}
+	return i.refused(from, i.anyone(req, from, realm))
+}
+
+// refused charges a refusal to a peer that has proved nothing, a wrong password to anybody.
+func (i *Identity) refused(from *flow.Flow, err error) error {
+	if err != nil && (!from.Proven() || errors.Is(err, digest.ErrPassword)) {
+		i.Flood.Charge(from)
+	}
+	return err
+}
+
+// register is RFC 3261 §10.3 steps 3 and 4.
+func (i *Identity) register(req *sip.Message, from *flow.Flow) error {
+	u, err := addressOf(req, sip.To)
+	if err != nil {
+		return errTo
+	}
+	aor, ok := i.Domains.AOR(&u)
+	if !ok {
+		return errForeignTo
+	}
+	return i.prove(req, from, aor, errNotTo)
+}
+
+func (i *Identity) request(req *sip.Message, from *flow.Flow) error {
+	u, err := addressOf(req, sip.From)
+	if err != nil {
+		return errFrom
+	}
+	if sip.EqualFold(u.Host, "anonymous.invalid") { // RFC 3323 §4.1.1.3
+		return i.anonymous(req, from)
+	}
+	aor, ok := i.Domains.AOR(&u)
+	if !ok {
+		return foreign(from)
+	}
+	if !datagram(from) && from.Is(aor) {
+		return nil
+	}
+	return i.prove(req, from, aor, errNotFrom)
+}
+
+func foreign(from *flow.Flow) error {
+	if datagram(from) {
+		return errUnknownSource
+	}
+	return errForeignFrom
+}
+
+// prove makes the peer prove that it is aor; a right password of another user is wrong.
+func (i *Identity) prove(req *sip.Message, from *flow.Flow, aor string, wrong *sip.StatusError) error {
+	realm := domainOf(aor)
+	user, err := i.Digest.Prove(req, from, realm)
+	if err != nil {
+		return err
+	}
+	if !proves(user, realm, aor) {
+		return wrong
+	}
+	from.AuthenticatedAs(aor)
+	return nil
+}
+
+// anonymous lets a From without identity pass when the peer is known anyhow. A
+// UDP peer is known by having registered from there, and is challenged each time.
+func (i *Identity) anonymous(req *sip.Message, from *flow.Flow) error {
+	realm := i.Realm
+	switch {
+	case !datagram(from):
+		if from.Proven() {
+			return nil
+		}
+	case !from.Proven():
+		return errUnknownSource
+	default:
+		realm = domainOf(from.AORs()[0])
+	}
+	return i.anyone(req, from, realm)
+}
+
+func (i *Identity) anyone(req *sip.Message, from *flow.Flow, realm string) error {
+	user, err := i.Digest.Prove(req, from, realm)
+	if err != nil {
+		return err
+	}
+	from.AuthenticatedAs(userAOR(user, realm))
+	return nil
+}
+
+// addressOf is the URI of From or To.
+func addressOf(req *sip.Message, h sip.Header) (sip.URI, error) {
+	a, err := sip.ParseNameAddr(req.Value(h))
+	if err != nil {
+		return sip.URI{}, err
+	}
+	return sip.ParseURI(a.URI)
+}

@@ -1,0 +1,66 @@
+// Package policy is who may do what: the ordered stages that a request passes
+// before it is routed, and the hygiene of what leaves. A stage returns nil or a
+// *sip.StatusError and never writes to the wire.
+//
+// Stages are for requests out of a dialog and for REGISTER. In a dialog the flow
+// tokens of the route set say who may; where the peer still has to prove itself
+// there, Identity.Prove does it.
+package policy
+
+import (
+	"strings"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// Stage is one step of admission.
+type Stage interface {
+	// Admit returns nil to let the request pass, or a *sip.StatusError.
+	Admit(req *sip.Message, from *flow.Flow) error
+}
+
+// Domains says what is ours.
+type Domains interface {
+	// AOR is the canonical address-of-record of a URI in a domain of ours,
+	// "user@domain" with an alias replaced by the domain it stands for.
+	AOR(u *sip.URI) (aor string, ok bool)
+	// Domain is the domain that a host stands for; port 0: none was given.
+	Domain(host string, port uint16) (domain string, ok bool)
+}
+
+// domainOf is what follows the '@' of an AOR. A realm is a domain.
+func domainOf(aor string) string { return aor[strings.LastIndexByte(aor, '@')+1:] }
+
+// proves reports whether digest user of a realm is the user of an AOR: its user
+// part with escapes undone, in the realm's domain.
+func proves(user, realm, aor string) bool {
+	at := strings.LastIndexByte(aor, '@')
+	if at < 0 || aor[at+1:] != realm {
+		return false
+	}
+	if part := aor[:at]; strings.IndexByte(part, '%') < 0 {
+		return part == user
+	}
+	return aor == userAOR(user, realm)
+}
+
+// userAOR is the canonical AOR of a digest user: what cannot stand in a URI's
+// user part is escaped.
+func userAOR(user, realm string) string {
+	const digits = "0123456789ABCDEF"
+	b := make([]byte, 0, len(user)+1+len(realm))
+	for i := 0; i < len(user); i++ {
+		c := user[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte("@:%\"<>\\^`{|}[]#", c) >= 0 {
+			b = append(b, '%', digits[c>>4], digits[c&15])
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(append(append(b, '@'), realm...))
+}
+
+// datagram reports whether a flow is no connection: nothing that came over it
+// before says who sends now.
+func datagram(f *flow.Flow) bool { return f.Info().Transport == sip.UDP }

@@ -1,0 +1,190 @@
+package policy
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// Limits of what unproven peers may do (DEFENCE: floods).
+const (
+	unprovenEvery = time.Second / 20    // one refused request each, in the long run
+	unprovenBurst = 100 * unprovenEvery // as many at once
+	maxFailures   = 10                  // failed logins of one user from one address …
+	failureWindow = time.Minute         // … in this time …
+	blockedFor    = time.Minute         // … cost this
+)
+
+var errFlood = &sip.StatusError{Code: 503, Reason: "Service Unavailable: too many requests without authentication", Headers: []string{"Retry-After: 5"}}
+
+// Flood bounds the requests of peers that proved nothing: 20 a second with a
+// burst of 100, then 503, then the connection is closed. It is charged with
+// refusals alone (Identity), so nobody else is ever slowed down. Its memory is fixed.
+type Flood struct {
+	cells cells
+	Stats FloodStats
+}
+
+// FloodStats count what the limit did.
+type FloodStats struct {
+	Refused atomic.Int64 // requests answered 503
+	Closed  atomic.Int64 // connections closed
+}
+
+// NewFlood returns the limit with nothing used up; now is nil for time.Now.
+func NewFlood(now func() time.Time) *Flood { return &Flood{cells: newCells(now)} }
+
+// Admit implements Stage. On UDP, where there is nothing to close, a peer that goes
+// on too fast is served at the allowed pace.
+func (l *Flood) Admit(_ *sip.Message, from *flow.Flow) error {
+	now, key := l.cells.since(), l.key(from)
+	ahead := time.Duration(l.cells.look(key).until) - now
+	if ahead <= unprovenBurst-unprovenEvery {
+		return nil
+	}
+	l.Stats.Refused.Add(1)
+	if !datagram(from) {
+		l.Charge(from)
+		if ahead > 2*unprovenBurst && from.Live() {
+			l.Stats.Closed.Add(1)
+			from.Close(sip.CloseFlood)
+		}
+	}
+	return errFlood
+}
+
+// Charge counts one refused request of a peer that has proved nothing.
+func (l *Flood) Charge(from *flow.Flow) {
+	now := l.cells.since()
+	l.cells.update(l.key(from), func(c *cell) {
+		c.until = max(c.until, int64(now)) + int64(unprovenEvery)
+	})
+}
+
+// key is a connection's id, a UDP peer's address.
+func (l *Flood) key(from *flow.Flow) uint64 {
+	var b [18]byte
+	if !datagram(from) {
+		binary.BigEndian.PutUint64(b[:], uint64(from.ID))
+		return maphash.Bytes(l.cells.seed, b[:8])
+	}
+	remote := from.Info().Remote
+	ip := remote.Addr().As16()
+	copy(b[:], ip[:])
+	binary.BigEndian.PutUint16(b[16:], remote.Port())
+	return maphash.Bytes(l.cells.seed, b[:])
+}
+
+// Logins bounds failed logins: 10 of one user from one address in a minute block
+// that pair for a minute. IPv6 addresses of one /64 are one. Its memory is fixed.
+type Logins struct{ cells cells }
+
+// NewLogins returns a counter of failures without any; now is nil for time.Now.
+func NewLogins(now func() time.Time) *Logins { return &Logins{newCells(now)} }
+
+// Blocked reports whether the user may not even try from there now.
+func (l *Logins) Blocked(user, realm string, from netip.Addr) bool {
+	c := l.cells.look(l.key(user, realm, from))
+	return c.count >= maxFailures && int64(l.cells.since()) < c.until
+}
+
+// Failed counts a wrong password.
+func (l *Logins) Failed(user, realm string, from netip.Addr) {
+	now := int64(l.cells.since())
+	l.cells.update(l.key(user, realm, from), func(c *cell) {
+		if now >= c.until {
+			c.count, c.until = 0, now+int64(failureWindow)
+		}
+		if c.count++; c.count == maxFailures {
+			c.until = now + int64(blockedFor)
+		}
+	})
+}
+
+func (l *Logins) key(user, realm string, from netip.Addr) uint64 {
+	ip := from.As16()
+	n := 16
+	if !from.Unmap().Is4() {
+		n = 8
+	}
+	var h maphash.Hash
+	h.SetSeed(l.cells.seed)
+	h.Write(ip[:n])
+	h.WriteString(realm)
+	h.WriteByte(0)
+	h.WriteString(user)
+	return h.Sum64()
+}
+
+// cells are numbers by key in a table of fixed size, for limits: where a set is
+// full, the cell that ends first is given up. Keys are hashed with a secret seed, so that
+// nobody can choose whom to push out.
+type cells struct {
+	seed  maphash.Seed
+	now   func() time.Time
+	start time.Time
+	sets  []cellSet
+}
+
+const (
+	cellSets = 1024
+	cellWays = 8
+)
+
+type cellSet struct {
+	mu   sync.Mutex
+	ways [cellWays]cell
+}
+
+type cell struct {
+	key   uint64
+	until int64 // since start; what the cell says matters till then
+	count int64
+}
+
+func newCells(now func() time.Time) cells {
+	if now == nil {
+		now = time.Now
+	}
+	return cells{seed: maphash.MakeSeed(), now: now, start: now(), sets: make([]cellSet, cellSets)}
+}
+
+// since is the time since start.
+func (t *cells) since() time.Duration { return t.now().Sub(t.start) }
+
+func (t *cells) look(key uint64) cell {
+	s := &t.sets[key%cellSets]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.ways {
+		if s.ways[i].key == key {
+			return s.ways[i]
+		}
+	}
+	return cell{}
+}
+
+func (t *cells) update(key uint64, f func(*cell)) {
+	s := &t.sets[key%cellSets]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := &s.ways[0]
+	for i := range s.ways {
+		c := &s.ways[i]
+		if c.key == key {
+			f(c)
+			return
+		}
+		if c.until < at.until {
+			at = c
+		}
+	}
+	*at = cell{key: key}
+	f(at)
+}

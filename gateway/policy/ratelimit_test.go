@@ -1,0 +1,149 @@
+package policy
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+)
+
+func TestFailedLoginsBlock(t *testing.T) { // DEFENCE: 10 per user+address a minute → 60 s of 403
+	r := newRoom(t)
+	udp, _ := r.open(sip.UDP, "198.51.100.2:5060")
+	try := func(user, password, remote string) int {
+		t.Helper()
+		f, _ := r.open(sip.UDP, remote)
+		from := "<sip:" + user + "@example.org>"
+		e := sip.AsStatus(r.id.Admit(r.request("REGISTER", "", from, from), udp))
+		err := r.id.Admit(r.request("REGISTER", "", from, from, r.answer(e, user, password, "REGISTER", "sip:example.org")), f)
+		if err == nil {
+			return 0
+		}
+		return sip.AsStatus(err).Code
+	}
+	for i := range maxFailures {
+		if code := try("alice", "wrong", "198.51.100.2:5060"); code != 401 {
+			t.Fatalf("failure %d: %d", i+1, code)
+		}
+	}
+	for _, c := range []struct {
+		name, user, remote string
+		after              time.Duration
+		code               int
+	}{
+		{"right password while blocked", "alice", "198.51.100.2:5060", 0, 403},
+		{"from another port", "alice", "198.51.100.2:9", 0, 403},
+		{"another address", "alice", "198.51.100.3:5060", 0, 0},
+		{"another user", "bob", "198.51.100.2:5060", 0, 0},
+		{"just before the end", "alice", "198.51.100.2:5060", blockedFor - 1, 403},
+		{"after the end", "alice", "198.51.100.2:5060", 1, 0},
+	} {
+		r.now = r.now.Add(c.after)
+		if code := try(c.user, "pw", c.remote); code != c.code {
+			t.Errorf("%s: %d, want %d", c.name, code, c.code)
+		}
+	}
+	for range maxFailures - 1 {
+		try("bob", "wrong", "198.51.100.2:5060")
+	}
+	r.now = r.now.Add(failureWindow) // nine a minute are nobody's business
+	try("bob", "wrong", "198.51.100.2:5060")
+	if code := try("bob", "pw", "198.51.100.2:5060"); code != 0 {
+		t.Errorf("blocked after 9 and 1 failures: %d", code)
+	}
+}
+
+func TestLoginsCountAnIPv6NetworkAsOne(t *testing.T) {
+	l := NewLogins(nil)
+	for range maxFailures {
+		l.Failed("alice", "example.org", netip.MustParseAddr("2001:db8::1"))
+		l.Failed("alice", "example.org", netip.MustParseAddr("::ffff:192.0.2.1"))
+	}
+	for addr, want := range map[string]bool{"2001:db8::ffff:1": true, "2001:db8:0:1::1": false, "192.0.2.1": true, "192.0.2.2": false} {
+		if got := l.Blocked("alice", "example.org", netip.MustParseAddr(addr)); got != want {
+			t.Errorf("%s blocked: %v, want %v", addr, got, want)
+		}
+	}
+	if l.Blocked("lice", "example.orga", netip.MustParseAddr("192.0.2.1")) {
+		t.Error("another user is blocked")
+	}
+}
+
+func TestFloodOnConnection(t *testing.T) { // burst of 100, then 503, then closed
+	r := newRoom(t)
+	f, c := r.open(sip.WS, "198.51.100.1:4000")
+	m := r.request("INVITE", "", alice, bob)
+	for range 100 {
+		r.want(407, m, f)
+	}
+	for range 100 {
+		e := r.want(503, m, f)
+		if c.closed != "" || len(e.Headers) != 1 || e.Headers[0] != "Retry-After: 5" {
+			t.Fatalf("closed: %q; %q", c.closed, e.Headers)
+		}
+	}
+	r.want(407, m, r.ws()) // others go on
+	r.want(503, m, f)
+	r.want(503, m, f)
+	if c.closed != sip.CloseFlood {
+		t.Errorf("closed: %q, want flood", c.closed)
+	}
+	if r.flood.Stats.Refused.Load() != 102 || r.flood.Stats.Closed.Load() == 0 {
+		t.Errorf("counted %d refused, %d closed", r.flood.Stats.Refused.Load(), r.flood.Stats.Closed.Load())
+	}
+}
+
+func TestFloodRate(t *testing.T) { // 20 a second, for ever
+	r := newRoom(t)
+	m := r.request("INVITE", "", alice, bob)
+	for _, tr := range []sip.Transport{sip.UDP, sip.TCP} {
+		f, c := r.open(tr, "198.51.100.1:4000")
+		for range 100 {
+			r.want(407, m, f)
+		}
+		for range 400 {
+			r.now = r.now.Add(time.Second / 20)
+			r.want(407, m, f)
+		}
+		if c.closed != "" {
+			t.Error("closed")
+		}
+	}
+	f, _ := r.open(sip.UDP, "198.51.100.1:4000")
+	served := 0
+	for range 2000 { // 200 a second for 10 s over UDP: served at the allowed pace
+		r.now = r.now.Add(time.Second / 200)
+		if r.admit(m, f).Code == 407 {
+			served++
+		}
+	}
+	if served < 295 || served > 305 {
+		t.Errorf("served %d of 2000 in 10 s, want the burst and 200", served)
+	}
+}
+
+func TestFloodSparesProvenAndUpstream(t *testing.T) {
+	r := newRoom(t)
+	f := r.ws()
+	r.register(f, "alice", "example.org")
+	pbx, _ := r.open(sip.UDP, "192.0.2.50:5060")
+	for range 1000 {
+		r.want(0, r.request("INVITE", "", alice, bob), f)
+		r.want(0, r.request("INVITE", "", alice, bob), pbx)
+		r.want(403, r.request("INVITE", "", "<sip:eve@foreign.example>", bob), f)
+	}
+}
+
+func TestWrongPasswordsOnAProvenFlowCount(t *testing.T) {
+	r := newRoom(t)
+	f := r.ws()
+	r.register(f, "alice", "example.org")
+	e := r.want(401, r.request("REGISTER", "", alice, alice), f)
+	r.now = r.now.Add(time.Second) // its own first challenge is forgotten
+	for i := range 100 {
+		user := string(rune('a'+i%26)) + string(rune('a'+i/26))
+		r.want(401, r.request("REGISTER", "", alice, alice, r.answer(e, user, "x", "REGISTER", "sip:example.org")), f)
+	}
+	r.want(503, r.request("REGISTER", "", alice, alice), f)
+}

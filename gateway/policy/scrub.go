@@ -1,0 +1,65 @@
+package policy
+
+import (
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/digest"
+)
+
+// Scrub cuts from a copy to be forwarded what must not leave: credentials for our
+// realms and Bearer tokens always; what only trusted neighbours may say (RFC 3325,
+// RFC 7315) when the request came from somebody else. ours says whether a realm is one of ours.
+func Scrub(req *sip.Message, s *sip.Splice, trusted bool, ours func(realm string) bool) {
+	if !trusted {
+		for _, h := range [...]sip.Header{sip.PAssertedIdentity, sip.PPreferredIdentity, sip.RemotePartyID} {
+			if req.Has(h) {
+				s.RemoveAll(h)
+			}
+		}
+	}
+	credentials := req.Has(sip.Authorization) || req.Has(sip.ProxyAuthorization)
+	if trusted && !credentials {
+		return
+	}
+	for _, f := range req.Fields() {
+		switch f.Header {
+		case sip.Authorization, sip.ProxyAuthorization:
+			if spent(req.FieldValue(f), ours) {
+				s.Remove(f)
+			}
+		case sip.Other:
+			if !trusted && reserved(req.Name(f)) {
+				s.Remove(f)
+			}
+		}
+	}
+}
+
+// spent reports whether an Authorization value was for us. One that cannot be
+// read may have been.
+func spent(value string, ours func(realm string) bool) bool {
+	if !digest.IsDigest(value) {
+		return digest.IsBearer(value)
+	}
+	c, err := digest.ParseCredentials(value)
+	return err != nil || ours(c.Realm)
+}
+
+// reserved are names that are kept for use between trusted neighbours.
+func reserved(name string) bool {
+	switch name[0] | 0x20 {
+	case 'p':
+		return hasPrefix(name, "P-Charging-")
+	case 'x':
+		return hasPrefix(name, "X-Internal")
+	}
+	return false
+}
+
+func hasPrefix(name, prefix string) bool {
+	return len(name) >= len(prefix) && sip.EqualFold(name[:len(prefix)], prefix)
+}
+
+// AssertIdentity says who the caller is to an upstream that trusts us (RFC 3325 §5).
+func AssertIdentity(s *sip.Splice, aor string) {
+	s.Add("P-Asserted-Identity", "<sip:"+aor+">")
+}

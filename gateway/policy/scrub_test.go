@@ -1,0 +1,101 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+)
+
+func scrubbed(t testing.TB, trusted bool, lines ...string) string {
+	m := newRoom(t).request("INVITE", "", alice, bob, lines...)
+	s := m.Splice()
+	Scrub(m, &s, trusted, func(realm string) bool { return realm == "example.org" })
+	return string(s.Append(nil))
+}
+
+func TestScrub(t *testing.T) { // RFC 3325 §6, RFC 7315 §5; DEFENCE: header smuggling
+	ours := []string{
+		"P-Asserted-Identity: <sip:boss@example.org>", "p-asserted-identity: <tel:+1>", "P-Preferred-Identity: <sip:boss@example.org>",
+		"Remote-Party-ID: <sip:boss@example.org>", "P-Charging-Vector: icid-value=1", "p-charging-function-addresses: ccf=x", "X-Internal-Auth: yes",
+	}
+	credentials := []string{
+		`Proxy-Authorization: Digest username="alice", realm="example.org", nonce="n"`, `authorization: digest REALM = "example.org"`,
+		"Authorization: Bearer abc", "Proxy-Authorization: Digest broken",
+	}
+	kept := []string{
+		`Proxy-Authorization: Digest username="alice", realm="foreign.example", nonce="n"`, "Authorization: Basic YTpi",
+		"P-Access-Network-Info: x", "P-Charging: x", "X-Intern: y", "P: z", "Privacy: id",
+	}
+	var all []string
+	all = append(append(append(all, ours...), credentials...), kept...)
+	for _, trusted := range []bool{false, true} {
+		got := scrubbed(t, trusted, all...)
+		for _, l := range ours {
+			if strings.Contains(got, l+"\r\n") != trusted {
+				t.Errorf("trusted %v: %s: kept is not %v", trusted, l, trusted)
+			}
+		}
+		for _, l := range credentials {
+			if strings.Contains(got, l) {
+				t.Errorf("trusted %v: leaked %s", trusted, l)
+			}
+		}
+		for _, l := range kept {
+			if !strings.Contains(got, l+"\r\n") {
+				t.Errorf("trusted %v: lost %s", trusted, l)
+			}
+		}
+	}
+}
+
+func TestScrubNothing(t *testing.T) {
+	m := newRoom(t).request("INVITE", "", alice, bob, "Contact: <sip:x@y.invalid>")
+	if got := scrubbed(t, false, "Contact: <sip:x@y.invalid>"); got != m.String() {
+		t.Errorf("changed to\n%s", got)
+	}
+}
+
+func TestAssertIdentity(t *testing.T) { // RFC 3325 §9.1
+	m := newRoom(t).request("INVITE", "", alice, bob)
+	s := m.Splice()
+	AssertIdentity(&s, "alice@example.org")
+	if got := string(s.Append(nil)); !strings.Contains(got, "\r\nP-Asserted-Identity: <sip:alice@example.org>\r\n") {
+		t.Errorf("%s", got)
+	}
+}
+
+func ourRealm(realm string) bool { return realm == "example.org" }
+
+func BenchmarkScrubNothing(b *testing.B) {
+	m := newRoom(b).request("INVITE", "", alice, bob, "Contact: <sip:x@y.invalid>", "Allow: INVITE", "Supported: outbound", "User-Agent: x", "Session-Expires: 90", "Content-Type: application/sdp")
+	s := m.Splice()
+	b.ReportAllocs()
+	for b.Loop() {
+		Scrub(m, &s, false, ourRealm)
+	}
+}
+
+func BenchmarkAdmitTrusted(b *testing.B) {
+	r := newRoom(b)
+	f := r.ws()
+	r.register(f, "alice", "example.org")
+	m := r.request("INVITE", "", alice, bob)
+	b.ReportAllocs()
+	for b.Loop() {
+		if e := r.admit(m, f); e != nil {
+			b.Fatal(e)
+		}
+	}
+}
+
+func BenchmarkAdmitChallenge(b *testing.B) {
+	r := newRoom(b)
+	f := r.ws()
+	r.register(f, "alice", "example.org")
+	m := r.request("REGISTER", "", alice, alice)
+	b.ReportAllocs()
+	for b.Loop() {
+		if e := r.admit(m, f); e.Code != 401 {
+			b.Fatal(e)
+		}
+	}
+}
