@@ -78,9 +78,6 @@ func (s *Socket) linger() {
 	s.mu.Lock()
 	eof := s.eof
 	s.mu.Unlock()
-	if s.in != nil {
-		s.release()
-	}
 	if !eof && s.tcp.CloseWrite() == nil {
 		s.tcp.SetReadDeadline(time.Now().Add(s.limits.linger))
 		buf := readBuffers.Get().(*[readSize]byte)

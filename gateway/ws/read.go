@@ -1,0 +1,234 @@
+package ws
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/ringway/ringway/sip"
+)
+
+const (
+	badPerSecond = 20
+	badBurst     = 100
+	maxGarbage   = 20 // messages in a row that nothing could be made of
+)
+
+var errTooBig = errors.New("message too large")
+
+var crlf = []byte("\r\n")
+
+// scratch holds messages while they are read.
+var scratch = sync.Pool{New: func() any { b := make([]byte, 8<<10); return &b }}
+
+// read is the flow's reader, from its start to its end.
+func (f *Flow) read() {
+	defer f.ended()
+	for f.next() {
+	}
+}
+
+// next reads and handles one message; false ends the flow.
+func (f *Flow) next() bool {
+	kind, r, err := f.ws.NextReader()
+	if err != nil {
+		f.Close(f.why(err))
+		return false
+	}
+	p := scratch.Get().(*[]byte)
+	n, err := readAll(r, p, f.srv.cfg.MaxMessage)
+	text, wrong := "", sip.CloseReason("")
+	switch b := (*p)[:n]; {
+	case err == errTooBig:
+		text = string(b)
+	case err != nil:
+		wrong = f.why(err)
+	case kind == websocket.TextMessage && !utf8.Valid(b):
+		wrong = sip.CloseEncoding // RFC 6455 §8.1
+	default:
+		if b = f.blank(b); len(b) > 0 {
+			text = string(b)
+		}
+	}
+	if cap(*p) <= maxPooled {
+		scratch.Put(p)
+	}
+	if wrong != "" {
+		f.Close(wrong)
+		return false
+	}
+	return text == "" || f.deliver(text, err == errTooBig)
+}
+
+// readAll reads a message into *p, growing it with what came, not with what was announced.
+func readAll(r io.Reader, p *[]byte, limit int) (n int, err error) {
+	for {
+		if n == limit {
+			return n, overflow(r)
+		}
+		if n == len(*p) {
+			*p = append(*p, make([]byte, min(n, limit-n))...)
+		}
+		k, err := r.Read((*p)[n:min(len(*p), limit)])
+		n += k
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// overflow tells a message of exactly the limit from a larger one.
+func overflow(r io.Reader) error {
+	var one [1]byte
+	switch k, err := r.Read(one[:]); {
+	case k == 0 && err == io.EOF:
+		return nil
+	case err != nil:
+		return err
+	}
+	return errTooBig
+}
+
+// blank deals with whitespace before or instead of a message: CRLF CRLF is a
+// keep-alive (RFC 5626 §4.4.1) and answered in a message of its own, the rest
+// is ignored.
+func (f *Flow) blank(b []byte) []byte {
+	if len(b) > 0 && b[0] > ' ' {
+		return b
+	}
+	rest := bytes.TrimLeft(b, "\r\n")
+	if len(bytes.TrimLeft(rest, " \t\r\n")) > 0 {
+		return rest
+	}
+	if !f.guard.control.Allow(time.Now().UnixNano(), controlPerSecond, controlBurst) {
+		f.Close(sip.CloseFlood)
+	} else if string(b) == "\r\n\r\n" {
+		f.srv.count.KeepAlives.Add(1)
+		f.Send(crlf)
+	} else {
+		f.srv.count.Blank.Add(1)
+	}
+	return nil
+}
+
+// deliver hands a message to those who know SIP. This is the one place where
+// their panics are caught: such a flow is closed.
+func (f *Flow) deliver(text string, tooBig bool) (ok bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			f.srv.count.Panics.Add(1)
+			if f.srv.cfg.Panicked != nil {
+				f.srv.cfg.Panicked(v, debug.Stack())
+			}
+			f.Close(sip.ClosePanic)
+			ok = false
+		}
+	}()
+	f.srv.count.Messages.Add(1)
+	m, err := sip.Parse(text, sip.Frame)
+	switch {
+	case tooBig:
+		f.srv.count.Bad.Add(1)
+		f.srv.cfg.Bad(m, sip.Refuse(513, "Message Too Large"), f.flow)
+		f.Close(sip.CloseTooBig)
+		return false
+	case err != nil:
+		return f.bad(m, err)
+	}
+	f.garbage = 0
+	f.srv.cfg.Receive(m, f.flow)
+	return true
+}
+
+// bad has one message refused. It costs nothing more, but a flood of them ends the flow.
+func (f *Flow) bad(m *sip.Message, err error) bool {
+	f.srv.count.Bad.Add(1)
+	if !f.errors.Allow(time.Now().UnixNano(), badPerSecond, badBurst) {
+		f.Close(sip.CloseFlood)
+		return false
+	}
+	f.garbage++
+	if m != nil {
+		f.garbage = 0
+	}
+	if f.garbage >= maxGarbage {
+		f.Close(sip.CloseUnsupported)
+		return false
+	}
+	f.srv.cfg.Bad(m, err, f.flow)
+	return true
+}
+
+// why is the reason of an error of reading.
+func (f *Flow) why(err error) sip.CloseReason {
+	var closed *websocket.CloseError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
+		return reasonOf(closed.Code)
+	case errors.Is(err, errFlood), errors.Is(err, errFragments):
+		return sip.CloseFlood
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return sip.CloseProtocol // a message was begun and not completed
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.saidClose { // gorilla refused a frame
+		return sip.CloseProtocol
+	}
+	if why := f.sock.Reason(); why != "" {
+		return why
+	}
+	return sip.CloseLost
+}
+
+// peerCloses answers a close frame (RFC 6455 §5.5.1); the error that NextReader
+// returns after it ends the flow.
+func (f *Flow) peerCloses(code int, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closing || f.saidClose {
+		return nil
+	}
+	var echo []byte
+	if code != websocket.CloseNoStatusReceived {
+		echo = binary.BigEndian.AppendUint16(nil, uint16(code))
+	}
+	f.saidClose = true
+	f.writeLocked(opClose, echo)
+	return nil
+}
+
+// pinged answers with the payload (RFC 6455 §5.5.3), unless octets for this
+// client wait already: then it does not read.
+func (f *Flow) pinged(payload string) error {
+	if f.sock.Pending() > 0 {
+		return nil
+	}
+	return f.control(opPong, payload)
+}
+
+func ponged(string) error { return nil } // guard has heard it
+
+// ended tells everybody that the flow is over, once.
+func (f *Flow) ended() {
+	f.mu.Lock()
+	why := f.reason
+	f.mu.Unlock()
+	f.answerProbes(false)
+	f.srv.count.Open.Add(-1)
+	f.srv.flows.Release(f.info.Remote.Addr())
+	defer f.srv.readers.Done()
+	f.srv.cfg.Table.Closed(f.flow, why)
+}

@@ -1,0 +1,250 @@
+package ws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transport"
+)
+
+// Config is what a Server needs. Zero limits are the defaults given.
+type Config struct {
+	Table *flow.Table
+	// Receive is given each message on its reader's goroutine.
+	Receive func(m *sip.Message, from *flow.Flow)
+	// Bad is given what the parser refused: m can be answered unless nil. nil: transport.Refuse.
+	Bad func(m *sip.Message, err error, from *flow.Flow)
+	// Panicked is told of a panic in Receive or Bad; may be nil.
+	Panicked func(v any, stack []byte)
+	// Pages serves what is not a WebSocket path; nil: 404.
+	Pages  http.Handler
+	Listen []Listen
+
+	MaxMessage    int           // octets: 64 KiB
+	MaxHalfOpen   int           // connections of one address without a WebSocket: 100
+	MaxPerAddr    int           // WebSockets of one address: 20,000
+	MaxFlows      int           // WebSockets: 1,000,000
+	HandshakeTime time.Duration // TLS, and again the HTTP header: 5 s
+	ProveTime     time.Duration // to authenticate or register: 30 s
+	PingInterval  time.Duration // 25 s, less up to a fifth
+	PongTime      time.Duration // 10 s
+	MessageTime   time.Duration // to complete a message that was begun: 30 s
+}
+
+// Listen is one address that clients connect to.
+type Listen struct {
+	URL           string   // ws://host:port/path or wss://…; no host: all addresses
+	Paths         []string // more paths
+	Advertise     string   // host:port told to peers; "": the address facing the client
+	Origins       []string // pages that may connect; none: those of the same host
+	RequireOrigin bool     // refuse clients that are no browsers
+	Certificate   *transport.Certificate
+	Index         int // sip.ConnInfo.Listener
+}
+
+const (
+	maxHandshake = 16 << 10 // octets of the HTTP header
+	httpSlop     = 4 << 10  // net/http adds them to MaxHeaderBytes
+	pageTime     = time.Minute
+)
+
+// Server is the WebSocket edge.
+type Server struct {
+	// Static after construction.
+	cfg       Config
+	epoch     time.Time
+	listeners []*listener
+	http      *http.Server
+	count     Counters
+
+	draining atomic.Bool
+	halfOpen transport.Quota
+	flows    transport.Quota
+	readers  sync.WaitGroup
+}
+
+// New checks cfg; it opens nothing.
+func New(cfg Config) (*Server, error) {
+	setDefaults(&cfg)
+	s := &Server{cfg: cfg, epoch: time.Now()}
+	for i, l := range cfg.Listen {
+		one, err := s.newListener(l)
+		if err != nil {
+			return nil, fmt.Errorf("listen[%d] %s: %w", i, l.URL, err)
+		}
+		s.listeners = append(s.listeners, one)
+	}
+	s.http = &http.Server{
+		ReadHeaderTimeout: cfg.HandshakeTime,
+		ReadTimeout:       pageTime,
+		WriteTimeout:      pageTime,
+		IdleTimeout:       cfg.ProveTime,
+		MaxHeaderBytes:    maxHandshake - httpSlop,
+		ErrorLog:          log.New(io.Discard, "", 0), // what clients do wrong is counted, not logged
+		Protocols:         new(http.Protocols),
+		ConnContext:       withListener,
+		Handler:           http.HandlerFunc(s.serveHTTP),
+	}
+	s.http.Protocols.SetHTTP1(true)
+	return s, nil
+}
+
+func setDefaults(c *Config) {
+	if c.Bad == nil {
+		c.Bad = transport.Refuse
+	}
+	if c.Pages == nil {
+		c.Pages = http.NotFoundHandler()
+	}
+	for _, n := range []struct {
+		v *int
+		d int
+	}{{&c.MaxMessage, 64 << 10}, {&c.MaxHalfOpen, 100}, {&c.MaxPerAddr, 20_000}, {&c.MaxFlows, 1_000_000}} {
+		if *n.v == 0 {
+			*n.v = n.d
+		}
+	}
+	for _, n := range []struct {
+		v *time.Duration
+		d time.Duration
+	}{
+		{&c.HandshakeTime, 5 * time.Second}, {&c.ProveTime, 30 * time.Second}, {&c.PingInterval, 25 * time.Second},
+		{&c.PongTime, 10 * time.Second}, {&c.MessageTime, 30 * time.Second},
+	} {
+		if *n.v == 0 {
+			*n.v = n.d
+		}
+	}
+}
+
+// Counters are live.
+func (s *Server) Counters() *Counters { return &s.count }
+
+// HalfOpen is the number of connections without a WebSocket.
+func (s *Server) HalfOpen() int { return s.halfOpen.Total() }
+
+// Listen opens all listeners, or none and says in one line which could not be opened.
+func (s *Server) Listen() error {
+	for _, l := range s.listeners {
+		if err := l.open(); err != nil {
+			s.closeListeners()
+			return err
+		}
+	}
+	return nil
+}
+
+// Addr is where the i-th entry of Config.Listen listens.
+func (s *Server) Addr(i int) netip.AddrPort { return s.listeners[i].addr }
+
+// Run serves until ctx ends, then closes what is open.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, len(s.listeners))
+	var serving sync.WaitGroup
+	for _, l := range s.listeners {
+		serving.Go(func() {
+			if err := s.http.Serve(l.accepting()); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+				failed <- fmt.Errorf("listener %s: %w", l.url, err)
+			}
+		})
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.draining.Store(true)
+	s.http.Close()
+	s.closeListeners()
+	serving.Wait()
+	for _, f := range s.all() {
+		f.Close(sip.CloseShutdown)
+	}
+	s.readers.Wait()
+	return err
+}
+
+func (s *Server) closeListeners() {
+	for _, l := range s.listeners {
+		if l.tcp != nil {
+			l.tcp.Close()
+		}
+	}
+}
+
+// Drain answers 503 to new clients; those who are here stay.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Shutdown drains, closes all flows with 1012 spread evenly over the time until
+// ctx's deadline less a second (at once without one), and waits for their end.
+// Run is ended by its own context.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	s.closeSpread(ctx)
+	ended := make(chan struct{})
+	go func() {
+		s.readers.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+const spreadStep = 20 * time.Millisecond
+
+func (s *Server) closeSpread(ctx context.Context) {
+	flows := s.all() // in random order, as the table's maps yield them
+	steps := 1
+	if end, ok := ctx.Deadline(); ok {
+		steps = max(1, int((time.Until(end)-time.Second)/spreadStep))
+	}
+	pause := time.NewTicker(spreadStep)
+	defer pause.Stop()
+	closed := 0
+	for i := range steps {
+		for ; closed < len(flows)*(i+1)/steps; closed++ {
+			flows[closed].Close(sip.CloseShutdown)
+		}
+		if closed == len(flows) {
+			break
+		}
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			steps = 1 // the rest at once
+			for ; closed < len(flows); closed++ {
+				flows[closed].Close(sip.CloseShutdown)
+			}
+			return
+		}
+	}
+	for _, f := range s.all() { // came in by the last upgrades
+		f.Close(sip.CloseShutdown)
+	}
+}
+
+// all are the open flows of this server.
+func (s *Server) all() []*Flow {
+	var flows []*Flow
+	for _, f := range s.cfg.Table.All() {
+		if f, ok := f.Conn.(*Flow); ok && f.srv == s {
+			flows = append(flows, f)
+		}
+	}
+	return flows
+}
