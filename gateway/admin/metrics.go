@@ -1,0 +1,126 @@
+package admin
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Source is where the figures come from; each scrape asks once.
+type Source interface {
+	Snapshot() Snapshot
+}
+
+// Snapshot is what the gateway counts, all since its start but where a comment says
+// "now". Maps go from a label's value to a figure; a counter that can occur stands
+// there from the start, with 0.
+type Snapshot struct {
+	Flows       map[string]uint64 // now, by transport: udp, tcp, tls, ws, wss
+	FlowsOpened map[string]uint64 // by transport
+	FlowsClosed map[string]uint64 // by sip.CloseReason
+	Bindings    uint64            // now
+	Calls       uint64            // now, in the call table
+
+	ServerTransactions uint64            // now
+	ClientTransactions uint64            // now
+	Requests           map[string]uint64 // received, by method; methods that are not known are put together as OTHER
+	Responses          map[string]uint64 // sent, by class: 1xx to 6xx
+	Drops              map[string]uint64 // messages dropped without an answer, by reason
+
+	Refused map[string]uint64 // connections turned away before they were flows, by reason
+	Events  map[string]uint64 // what the proxy did beside passing on, by event: failover, moved, held, released, …
+
+	AuthFailures uint64
+	Panics       uint64
+	Fragmented   uint64 // UDP messages longer than 1300 octets
+}
+
+// methods are the labels that requests may have: a peer's made-up ones must not make
+// series.
+var methods = map[string]bool{
+	"ACK": true, "BYE": true, "CANCEL": true, "INFO": true, "INVITE": true, "MESSAGE": true, "NOTIFY": true,
+	"OPTIONS": true, "PRACK": true, "PUBLISH": true, "REFER": true, "REGISTER": true, "SUBSCRIBE": true, "UPDATE": true,
+}
+
+// metric is one family and where its figures stand in a snapshot.
+type metric struct {
+	desc   *prometheus.Desc
+	kind   prometheus.ValueType
+	one    func(*Snapshot) uint64            // without a label
+	labels func(*Snapshot) map[string]uint64 // by one label
+}
+
+func single(kind prometheus.ValueType, name, help string, get func(*Snapshot) uint64) metric {
+	return metric{desc: prometheus.NewDesc(name, help, nil, nil), kind: kind, one: get}
+}
+
+func labelled(kind prometheus.ValueType, name, label, help string, get func(*Snapshot) map[string]uint64) metric {
+	return metric{desc: prometheus.NewDesc(name, help, []string{label}, nil), kind: kind, labels: get}
+}
+
+const (
+	counter = prometheus.CounterValue
+	gauge   = prometheus.GaugeValue
+)
+
+// metrics are all families of ours; docs/metrics.md describes each.
+var metrics = []metric{
+	labelled(gauge, "ringway_flows", "transport", "Connections and registered UDP peers open now.", func(s *Snapshot) map[string]uint64 { return s.Flows }),
+	labelled(counter, "ringway_flows_opened_total", "transport", "Connections opened.", func(s *Snapshot) map[string]uint64 { return s.FlowsOpened }),
+	labelled(counter, "ringway_flows_closed_total", "reason", "Connections closed.", func(s *Snapshot) map[string]uint64 { return s.FlowsClosed }),
+	single(gauge, "ringway_bindings", "Contacts registered now.", func(s *Snapshot) uint64 { return s.Bindings }),
+	single(gauge, "ringway_calls", "Calls known now.", func(s *Snapshot) uint64 { return s.Calls }),
+	single(gauge, "ringway_server_transactions", "Server transactions pending now.", func(s *Snapshot) uint64 { return s.ServerTransactions }),
+	single(gauge, "ringway_client_transactions", "Client transactions pending now.", func(s *Snapshot) uint64 { return s.ClientTransactions }),
+	labelled(counter, "ringway_requests_total", "method", "Requests received, without retransmissions.", requests),
+	labelled(counter, "ringway_responses_total", "class", "Responses sent, without retransmissions.", func(s *Snapshot) map[string]uint64 { return s.Responses }),
+	labelled(counter, "ringway_drops_total", "reason", "Messages dropped without an answer.", func(s *Snapshot) map[string]uint64 { return s.Drops }),
+	labelled(counter, "ringway_connections_refused_total", "reason", "Connections turned away.", func(s *Snapshot) map[string]uint64 { return s.Refused }),
+	labelled(counter, "ringway_proxy_events_total", "event", "What the proxy did beside passing messages on.", func(s *Snapshot) map[string]uint64 { return s.Events }),
+	single(counter, "ringway_auth_failures_total", "Credentials that were wrong.", func(s *Snapshot) uint64 { return s.AuthFailures }),
+	single(counter, "ringway_panics_total", "Handlers that panicked.", func(s *Snapshot) uint64 { return s.Panics }),
+	single(counter, "ringway_udp_fragmented_total", "UDP messages too long for one packet.", func(s *Snapshot) uint64 { return s.Fragmented }),
+}
+
+var buildInfo = prometheus.NewDesc("ringway_build_info", "1, labelled with the version.", []string{"version"}, nil)
+
+func requests(s *Snapshot) map[string]uint64 {
+	out := map[string]uint64{"OTHER": 0}
+	for method, n := range s.Requests {
+		if !methods[method] {
+			method = "OTHER"
+		}
+		out[method] += n
+	}
+	return out
+}
+
+// collector turns a snapshot into what Prometheus scrapes.
+type collector struct {
+	source  Source
+	version string
+}
+
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for i := range metrics {
+		ch <- metrics[i].desc
+	}
+	ch <- buildInfo
+}
+
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.source.Snapshot()
+	ch <- prometheus.MustNewConstMetric(buildInfo, gauge, 1, c.version)
+	for i := range metrics {
+		m := &metrics[i]
+		if m.one != nil {
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(m.one(&s)))
+			continue
+		}
+		values := m.labels(&s)
+		for _, label := range slices.Sorted(maps.Keys(values)) {
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(values[label]), label)
+		}
+	}
+}
