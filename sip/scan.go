@@ -19,7 +19,8 @@ const (
 // m is non-nil together with an error when m is a request and m.AppendReply can
 // make an answer of it: Via, From, To, Call-ID and CSeq are there to be copied.
 // It is good for nothing else then: they may be the very thing that is wrong, so
-// the answer goes to where the request came from, not to where its Via says.
+// the answer goes to where the request came from, not to where its Via says. (An
+// ACK is never answered; that is the caller's to know.)
 // Limits by number (70 Via values, 16 Route values, 64 parameters to a value,
 // 256 header fields) and by size count alike as 513.
 func Parse(text string, f Framing) (m *Message, err error) {
@@ -78,7 +79,7 @@ func (s *scan) result() (*Message, error) {
 	return nil, s.err
 }
 
-// answerable reports whether what a reply copies of m is there and clean.
+// answerable reports whether what a reply copies of m is there, not empty, and clean.
 func (m *Message) answerable() bool {
 	if m.status != 0 || m.method == "" || m.present&mandatory != mandatory {
 		return false
@@ -86,7 +87,7 @@ func (m *Message) answerable() bool {
 	for i := range m.fields {
 		switch f := &m.fields[i]; f.Header {
 		case Via, From, To, CallID, CSeq, Timestamp:
-			if !cleanLine(m.text[f.start:f.end]) {
+			if f.valStart == f.valEnd || !cleanLine(m.text[f.start:f.end]) {
 				return false
 			}
 		}
@@ -194,23 +195,26 @@ func (s *scan) field(pos, end int, folded bool) {
 	if from == len(line) { // an empty value begins and ends behind its colon
 		from, to = colon+1, colon+1
 	}
-	f := Field{Header: h, folded: folded, start: uint16(pos), nameEnd: uint16(pos + nameLen),
-		valStart: uint16(pos + from), valEnd: uint16(pos + to), end: uint16(end)}
-	s.m.fields = append(s.m.fields, f)
-	if h != Other {
-		s.known(h, f)
+	s.m.fields = append(s.m.fields, Field{Header: h, folded: folded, start: uint16(pos), nameEnd: uint16(pos + nameLen),
+		valStart: uint16(pos + from), valEnd: uint16(pos + to), end: uint16(end)})
+	if h == Other {
+		return
 	}
+	v := line[from:to]
+	if folded {
+		v = unfold(v)
+	}
+	s.known(h, v)
 }
 
-// known checks a field that we know and keeps what is asked of every message.
-func (s *scan) known(h Header, f Field) {
+// known checks the value of a field that we know and keeps what is asked of every message.
+func (s *scan) known(h Header, v string) {
 	if s.m.present.has(h) && single.has(h) {
 		s.bad("two " + headerNames[h])
 		return
 	}
 	s.m.present |= 1 << h
-	v := s.m.FieldValue(f)
-	if structured.has(h) && tooManyParams(v) {
+	if len(v) > maxParams && structured.has(h) && tooManyParams(v) {
 		s.refuse(513, "Message Too Large: more than 64 parameters in "+headerNames[h])
 	}
 	switch h {
@@ -235,7 +239,7 @@ func (s *scan) known(h Header, f Field) {
 
 // tooManyParams reports whether one value of a list has more than 64 parameters.
 func tooManyParams(v string) bool {
-	if len(v) <= maxParams || strings.Count(v, ";") <= maxParams {
+	if strings.Count(v, ";") <= maxParams {
 		return false
 	}
 	n := 0

@@ -1,6 +1,9 @@
 package sip
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 const badStartLine = "start line is not METHOD SP Request-URI SP SIP/2.0"
 
@@ -75,28 +78,22 @@ func isDigits[T ~string | ~[]byte](s T) bool {
 // requestURI checks the Request-URI: no blanks, no brackets (RFC 3261 §7.1), no
 // headers (§19.1.1 table 1); another scheme than sip and sips is 416 (§8.2.2.1).
 func (s *scan) requestURI(uri string) {
-	for i := 0; i < len(uri); i++ {
-		switch c := uri[i]; {
-		case c == ' ' || c == '\t':
-			s.bad("blank in Request-URI")
-			return
-		case c < ' ' || c == 0x7f:
-			s.bad("control character in Request-URI")
-			return
-		}
-	}
-	if uri[0] == '<' {
-		s.bad("Request-URI in angle brackets")
-		return
-	}
-	if otherScheme(uri) {
-		s.scheme = Refuse(416, "Unsupported URI Scheme")
-		return
-	}
 	u, err := ParseURI(uri)
-	if err != nil {
+	if err == nil && u.IsSIP() && u.Headers == "" {
+		return
+	}
+	switch {
+	case strings.ContainsAny(uri, " \t"):
+		s.bad("blank in Request-URI")
+	case strings.ContainsFunc(uri, unicode.IsControl):
+		s.bad("control character in Request-URI")
+	case uri[0] == '<':
+		s.bad("Request-URI in angle brackets")
+	case otherScheme(uri):
+		s.scheme = Refuse(416, "Unsupported URI Scheme")
+	case err != nil:
 		s.malformed("Request-URI", err)
-	} else if u.Headers != "" {
+	default:
 		s.bad("headers in Request-URI")
 	}
 }
