@@ -21,18 +21,74 @@ func (p *Proxy) Ack(m *sip.Message, from *flow.Flow) {
 		p.Counters.drop(DropAckHops)
 		return
 	}
-	r.upstream = from.Upstream()
-	a := &ack{p: p, m: m, from: from, route: r}
 	if p.isParty(r.src, from) {
-		a.send()
+		p.passAck(m, from, &r)
 		return
 	}
 	if from.Proven() || from.ID == 0 {
 		p.Counters.drop(DropAckStranger)
 		return
 	}
-	a.unproven = true
+	a := &ack{p: p, m: m, from: from, route: r, unproven: true}
 	a.holdFor(waitKey{from: from.ID}, p.Times.Grace)
+}
+
+// passAck finds the way as for any other in-dialog request.
+func (p *Proxy) passAck(m *sip.Message, from *flow.Flow, r *route) {
+	if r.dstName != "" {
+		p.ackUpstream(m, from, *r)
+		return
+	}
+	if f := p.liveFlow(r.dst.Flow, r.dst.Name); f != nil {
+		p.sendAck(m, from, r, f)
+		return
+	}
+	if r.dst.Name == (flow.Name{}) {
+		p.Counters.drop(DropAckAway)
+		return
+	}
+	a := &ack{p: p, m: m, from: from, route: *r}
+	a.holdFor(waitKey{name: r.dst.Name}, p.Times.HoldInvite)
+}
+
+func (p *Proxy) ackUpstream(m *sip.Message, from *flow.Flow, r route) {
+	t, err := p.tokenTarget(m, &r)
+	if err != nil {
+		p.Counters.drop(DropAckBad)
+		return
+	}
+	done := func(f *flow.Flow, err error) {
+		if f == nil || err != nil {
+			p.Counters.drop(DropAckSend)
+			return
+		}
+		p.sendAck(m, from, &r, f)
+	}
+	if len(t.Hops) == 0 {
+		done(p.liveFlow(t.id, t.Name), nil)
+		return
+	}
+	p.Network.Reach(t.Hops[0], len(m.String())+added, done)
+}
+
+func (p *Proxy) sendAck(m *sip.Message, from *flow.Flow, r *route, f *flow.Flow) {
+	out := m.Splice()
+	stamp(&out, from.Info())
+	if r.strict != "" {
+		out.SetURI(r.strict)
+		out.PopLastRoute()
+	}
+	out.SetMaxForwards(m.MaxForwards() - 1)
+	if r.pops > 0 {
+		out.PopRoutes(r.pops)
+	}
+	var via [256]byte
+	out.PushVia(string(appendVia(via[:0], f.Info(), transaction.NewID(), 0)))
+	if err := f.Send(out.Append(make([]byte, 0, len(m.String())+added))); err != nil {
+		p.Counters.drop(DropAckSend)
+		return
+	}
+	p.Counters.Acks.Add(1)
 }
 
 // ack is an ACK on its way, perhaps waiting for its sender to be known or for its
@@ -84,7 +140,7 @@ func (a *ack) Expired(*transaction.Timer) {
 	case !a.unproven:
 		a.p.Counters.drop(DropAckAway)
 	case a.p.isParty(a.route.src, a.from):
-		a.send()
+		a.p.passAck(a.m, a.from, &a.route)
 	default:
 		a.p.Counters.drop(DropAckUnproven)
 	}
@@ -99,58 +155,9 @@ func (a *ack) wake(f *flow.Flow) {
 			a.p.Counters.drop(DropAckStranger)
 			return
 		}
-		a.send()
+		a.p.passAck(a.m, a.from, &a.route)
 		return
 	}
 	a.p.Counters.Released.Add(1)
-	a.sendOver(f)
-}
-
-// send finds the way as for any other in-dialog request.
-func (a *ack) send() {
-	p := a.p
-	t, err := p.tokenTarget(a.m, &a.route)
-	if err != nil {
-		p.Counters.drop(DropAckBad)
-		return
-	}
-	if len(t.Hops) > 0 {
-		p.Network.Reach(t.Hops[0], len(a.m.String())+added, func(f *flow.Flow, err error) {
-			if err != nil {
-				p.Counters.drop(DropAckSend)
-				return
-			}
-			a.sendOver(f)
-		})
-		return
-	}
-	if f := p.liveFlow(t.id, t.Name); f != nil {
-		a.sendOver(f)
-		return
-	}
-	if t.Name == (flow.Name{}) {
-		p.Counters.drop(DropAckAway)
-		return
-	}
-	a.holdFor(waitKey{name: t.Name}, p.Times.HoldInvite)
-}
-
-func (a *ack) sendOver(f *flow.Flow) {
-	out := a.m.Splice()
-	stamp(&out, a.from.Info())
-	if a.route.strict != "" {
-		out.SetURI(a.route.strict)
-		out.PopLastRoute()
-	}
-	out.SetMaxForwards(a.m.MaxForwards() - 1)
-	if a.route.pops > 0 {
-		out.PopRoutes(a.route.pops)
-	}
-	var via [256]byte
-	out.PushVia(string(appendVia(via[:0], f.Info(), transaction.NewID(), 0)))
-	if err := f.Send(out.Append(make([]byte, 0, len(a.m.String())+added))); err != nil {
-		a.p.Counters.drop(DropAckSend)
-		return
-	}
-	a.p.Counters.Acks.Add(1)
+	a.p.sendAck(a.m, a.from, &a.route, f)
 }

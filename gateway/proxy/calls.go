@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"hash/maphash"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -97,22 +98,18 @@ func (t *callTable) hash(seed maphash.Seed, parts ...string) uint64 {
 // answered enters the dialog that the 2xx m makes; branch b brought it.
 func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Message) {
 	c := &call{p: p, key: t.key(m.CallID(), m.FromTag(), m.ToTag())}
-	c.CallID, c.FromTag, c.ToTag = strings.Clone(m.CallID()), strings.Clone(m.FromTag()), strings.Clone(m.ToTag())
-	c.Started = time.Now()
 	n, _ := m.CSeq()
 	from := rc.from.Current()
+	c.Call = Call{CallID: m.CallID(), FromTag: m.FromTag(), ToTag: m.ToTag(), Started: time.Now()}
 	c.Caller = Party{
-		Address: strings.Clone(m.Value(sip.From)), Contact: contactOf(rc.req), Upstream: from.Upstream(),
-		Flow: from.ID, Name: p.nameOf(from), CSeq: n,
+		Address: m.Value(sip.From), Contact: contactOf(rc.req), Upstream: from.Upstream(), Flow: from.ID, Name: rc.name, CSeq: n,
 	}
-	c.Callee = Party{
-		Address: strings.Clone(m.Value(sip.To)), Contact: contactOf(m), Upstream: b.w.Upstream, Flow: b.to.ID, Name: b.w.Name,
-	}
+	c.Callee = Party{Address: m.Value(sip.To), Contact: contactOf(m), Upstream: b.w.Upstream, Flow: b.to.ID, Name: b.w.Name}
 	if up := c.Callee.Upstream; up != "" {
 		c.Callee.Name = p.upstreamName(up)
 	}
-	below, above := splitRecords(m, b.records)
-	c.Callee.Routes, c.Caller.Routes = below, above
+	c.Callee.Routes, c.Caller.Routes = splitRecords(m, b.records)
+	c.own()
 	c.side[0].c, c.side[1].c = c, c
 	for i, f := range [...]*flow.Flow{from, b.to} {
 		if f.Upstream() == "" {
@@ -125,37 +122,65 @@ func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Me
 	}
 }
 
+// own copies what c says into one string of its own, so that no message lives as long as the call.
+func (c *call) own() {
+	parts := [...]*string{
+		&c.CallID, &c.FromTag, &c.ToTag, &c.Caller.Address, &c.Caller.Contact, &c.Callee.Address, &c.Callee.Contact,
+	}
+	n := 0
+	for _, s := range parts {
+		n += len(*s)
+	}
+	b := make([]byte, 0, n)
+	for _, s := range parts {
+		b = append(b, *s...)
+	}
+	all := string(b)
+	for _, s := range parts {
+		*s, all = all[:len(*s)], all[len(*s):]
+	}
+}
+
 // splitRecords reads the route sets beyond us from the Record-Routes of a 2xx, of
 // which the last records values were in the request we sent, ours first (RFC 3261
 // §12.1): towards the callee bottom up, towards the caller top down.
 func splitRecords(m *sip.Message, records int) (below, above []string) {
-	var all []string
-	if m.Has(sip.RecordRoute) {
-		for v := range m.Values(sip.RecordRoute) {
-			all = append(all, strings.Clone(v))
+	n := countValues(m, sip.RecordRoute)
+	ours := n - records
+	if ours < 0 || n == 2 {
+		return nil, nil // the callee did not copy them, or they are ours alone
+	}
+	i := 0
+	for v := range m.Values(sip.RecordRoute) {
+		switch {
+		case i < ours:
+			below = append(below, strings.Clone(v))
+		case i >= ours+2:
+			above = append(above, strings.Clone(v))
 		}
+		i++
 	}
-	ours := len(all) - records
-	if ours < 0 {
-		return nil, nil // the callee did not copy them
-	}
-	for i := ours - 1; i >= 0; i-- {
-		below = append(below, all[i])
-	}
-	if ours+2 <= len(all) {
-		above = all[ours+2:]
-	}
+	slices.Reverse(below)
 	return below, above
 }
 
-// contactOf is the remote target that m gives, cloned.
+func countValues(m *sip.Message, h sip.Header) (n int) {
+	if m.Has(h) {
+		for range m.Values(h) {
+			n++
+		}
+	}
+	return n
+}
+
+// contactOf is the remote target that m gives.
 func contactOf(m *sip.Message) string {
 	if !m.Has(sip.Contact) {
 		return ""
 	}
 	for v := range m.Values(sip.Contact) {
 		if addr, err := addrOf(v); err == nil {
-			return strings.Clone(addr)
+			return addr
 		}
 	}
 	return ""
@@ -227,7 +252,7 @@ func (t *callTable) seen(req *sip.Message) {
 	}
 	if m := req.Method(); m == "INVITE" || m == "UPDATE" { // target refresh, RFC 3261 §12.2, RFC 3311
 		if contact := contactOf(req); contact != "" {
-			side.Contact = contact
+			side.Contact = strings.Clone(contact)
 		}
 	}
 }

@@ -68,7 +68,7 @@ func (rc *responseContext) cancelBranchLocked(b *branch) {
 	}
 	b.cancelled = true
 	if b.started {
-		rc.acts = append(rc.acts, act{kind: actCancel, b: b, lines: rc.reason})
+		rc.todo(act{kind: actCancel, b: b, lines: rc.reason})
 	}
 }
 

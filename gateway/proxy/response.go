@@ -27,7 +27,8 @@ type responseContext struct {
 	tx       *transaction.Server
 	from     *flow.Flow // whom the request came from
 	route    route
-	caller   string // the Caller's token
+	name     flow.Name // the caller's, where the request can form a dialog
+	caller   string    // its token
 	loop     uint64
 	breadth  int
 	invite   bool
@@ -44,6 +45,12 @@ type responseContext struct {
 	best     bestResponse
 	acts     []act
 
+	// What nearly every context needs one of is part of it.
+	oneTarget target
+	oneBranch [1]*branch
+	oneAct    [1]act
+	oneTaken  bool // oneAct is in use or has been
+
 	cancelled bool     // by the caller, or the caller is gone
 	timedOut  bool     // nobody answered for Times.Ring
 	rung      bool     // some 101–199 came
@@ -55,30 +62,6 @@ type responseContext struct {
 	ringBy  time.Time
 	graceBy time.Time // the caller's flow is gone: until when it may come back
 	watch   watchNode
-}
-
-// branch is one client transaction of a response context. The context's mu guards it.
-type branch struct {
-	t       *target
-	w       *Target // the way it goes
-	tx      *transaction.Client
-	to      *flow.Flow
-	records int // Record-Route values that the request left with
-
-	started   bool // Start has returned
-	cancelled bool // a CANCEL is wanted or on its way
-	heard     bool // any response, 100 too
-	proceeded bool // 101–199
-	done      bool // final response, or given up
-	abandoned bool // given up before its final response
-	won       bool // its 2xx was forwarded
-	ended     bool // its late 2xx was answered with a BYE
-
-	answerBy time.Time // ping a silent WebSocket flow
-	tryBy    time.Time // next hop
-	graceBy  time.Time // its flow is gone: until when it may come back
-	timerC   time.Time
-	watch    watchNode
 }
 
 // act is something to be done after unlocking.
@@ -111,19 +94,25 @@ func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, se
 	rc.invite = req.Method() == "INVITE"
 	rc.inDialog = r.pair
 	rc.targets = newTargets(rc, set)
+	rc.branches = rc.oneBranch[:0]
 	if recordsRoute(req.Method()) && !r.pair {
 		if f := p.Flows.Adopt(rc.from); f != nil {
 			rc.from = f // a UDP peer gets a flow that can be looked up
 		}
-		rc.caller = p.callerToken(rc.from)
+		rc.name = p.nameOf(rc.from)
+		var b [flow.TokenLen]byte
+		rc.caller = string(p.Keys.Append(b[:0], flow.Token{Node: p.Node, Side: flow.Caller, Flow: rc.from.ID, Name: rc.name}, ""))
 	}
 	return rc
 }
 
-// callerToken names whom a request came from.
-func (p *Proxy) callerToken(from *flow.Flow) string {
-	var b [flow.TokenLen]byte
-	return string(p.Keys.Append(b[:0], flow.Token{Node: p.Node, Side: flow.Caller, Flow: from.ID, Name: p.nameOf(from)}, ""))
+// todo adds to what is to be done after unlocking.
+func (rc *responseContext) todo(a act) {
+	if rc.acts == nil && !rc.oneTaken {
+		rc.oneTaken = true
+		rc.acts = rc.oneAct[:0]
+	}
+	rc.acts = append(rc.acts, a)
 }
 
 func (rc *responseContext) start() {
@@ -147,6 +136,7 @@ func (rc *responseContext) unlock() {
 	for i := range acts {
 		rc.do(&acts[i])
 	}
+	clear(acts) // oneAct lives as long as rc
 }
 
 func (rc *responseContext) do(a *act) {
@@ -154,12 +144,14 @@ func (rc *responseContext) do(a *act) {
 	case actLaunch:
 		rc.launch(a, a.f)
 	case actReach:
-		rc.p.Network.Reach(a.hop, len(a.req.String())+added, func(f *flow.Flow, err error) { rc.reached(a, f, err) })
+		b := *a
+		rc.p.Network.Reach(b.hop, len(b.req.String())+added, func(f *flow.Flow, err error) { rc.reached(&b, f, err) })
 	case actCancel:
 		rc.p.Counters.Cancels.Add(1)
 		a.b.tx.Cancel(a.lines...)
 	case actPing:
-		rc.p.Network.Ping(a.f, rc.p.Times.Pong, func(alive bool) { a.b.ponged(a.f, alive) })
+		b, f := a.b, a.f
+		rc.p.Network.Ping(f, rc.p.Times.Pong, func(alive bool) { b.ponged(f, alive) })
 	case actGhost:
 		rc.p.endGhost(a.b, a.resp, a.n == 0)
 	}
@@ -205,7 +197,7 @@ func (rc *responseContext) tryLocked(t *target) {
 	w := t.current()
 	if len(w.Hops) > 0 {
 		t.state = reaching
-		rc.acts = append(rc.acts, act{kind: actReach, req: rc.req, t: t, w: w, hop: w.Hops[t.hop]})
+		rc.todo(act{kind: actReach, req: rc.req, t: t, w: w, hop: w.Hops[t.hop]})
 		return
 	}
 	f, name := rc.p.flowOf(w)
@@ -224,7 +216,7 @@ func (rc *responseContext) tryLocked(t *target) {
 
 func (rc *responseContext) launchLocked(t *target, f *flow.Flow, name flow.Name) {
 	t.state = reaching
-	rc.acts = append(rc.acts, act{kind: actLaunch, req: rc.req, t: t, w: t.current(), f: f, name: name})
+	rc.todo(act{kind: actLaunch, req: rc.req, t: t, w: t.current(), f: f, name: name})
 }
 
 // usedLocked reports whether the WebSocket flow f has had a branch of this context or is to have one.
@@ -234,86 +226,6 @@ func (rc *responseContext) usedLocked(f *flow.Flow) bool {
 	}
 	return slices.ContainsFunc(rc.branches, func(b *branch) bool { return b.to == f }) ||
 		slices.ContainsFunc(rc.acts, func(a act) bool { return a.kind == actLaunch && a.f == f })
-}
-
-// reached goes on with a hop once there is a flow to it.
-func (rc *responseContext) reached(a *act, f *flow.Flow, err error) {
-	rc.mu.Lock()
-	if err != nil {
-		rc.p.Counters.Failovers.Add(1)
-		rc.failWayLocked(a.t, answer{err: &sip.StatusError{Code: 503, Reason: "Service Unavailable", Err: err}})
-		rc.unlock()
-		return
-	}
-	rc.mu.Unlock()
-	rc.launch(a, f)
-}
-
-// launch makes the copy of a request for a way over f and sends it (§16.6).
-func (rc *responseContext) launch(a *act, f *flow.Flow) {
-	req, t, id := a.req, a.t, transaction.NewID()
-	out, err := rc.copyRequest(a, f, id)
-	if err != nil {
-		rc.mu.Lock()
-		rc.endLocked(t, answer{err: sip.AsStatus(err)})
-		rc.unlock()
-		return
-	}
-	b := &branch{t: t, w: a.w, to: f, records: rc.countRecords(req)}
-	b.tx = rc.p.Table.Client(id, req.Method(), f, b)
-	rc.mu.Lock()
-	if rc.closedLocked() {
-		rc.endLocked(t, rc.unsentLocked())
-		rc.unlock()
-		return
-	}
-	rc.enterLocked(b)
-	rc.mu.Unlock()
-	rc.p.Counters.Forwarded.Add(1)
-	b.tx.Start(out)
-	rc.mu.Lock()
-	b.started = true
-	if b.cancelled {
-		rc.acts = append(rc.acts, act{kind: actCancel, b: b, lines: rc.reason})
-	}
-	rc.unlock()
-	if !f.Live() {
-		b.flowClosed(f, sip.CloseLost) // it closed before it was watched
-	}
-}
-
-func (rc *responseContext) countRecords(req *sip.Message) (n int) {
-	if !rc.invite {
-		return 0
-	}
-	if req.Has(sip.RecordRoute) {
-		for range req.Values(sip.RecordRoute) {
-			n++
-		}
-	}
-	return n + 2
-}
-
-// enterLocked makes b the running branch of its target and sets its deadlines.
-func (rc *responseContext) enterLocked(b *branch) {
-	t, w, now := b.t, b.w, time.Now()
-	t.branch, t.state = b, running
-	rc.branches = append(rc.branches, b)
-	if b.to.Info().Transport.WebSocket() {
-		b.answerBy = now.Add(rc.p.Times.Answer)
-	}
-	if len(w.Hops) > 0 && t.left() {
-		try := w.TryTimeout
-		if try == 0 {
-			try = rc.p.Times.Try
-		}
-		b.tryBy = now.Add(try)
-	}
-	if rc.invite {
-		b.timerC = now.Add(rc.p.Times.TimerC)
-	}
-	rc.p.watch.add(&b.watch, b.to, b)
-	rc.armLocked()
 }
 
 // Response is transaction.ClientUser.
@@ -374,7 +286,7 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 		}
 		b.ended = true
 		rc.closeBranchLocked(b)
-		rc.acts = append(rc.acts, act{kind: actGhost, b: b, resp: m, n: n})
+		rc.todo(act{kind: actGhost, b: b, resp: m, n: n})
 		return
 	}
 	first := rc.final == 0
@@ -427,56 +339,6 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 		return
 	}
 	rc.endLocked(t, a)
-}
-
-// Failed is transaction.ClientUser: no final response will come.
-func (b *branch) Failed(_ *transaction.Client, err error) {
-	rc := b.t.rc
-	rc.mu.Lock()
-	rc.failedLocked(b, err)
-	rc.unlock()
-}
-
-func (rc *responseContext) failedLocked(b *branch, err error) {
-	if b.done {
-		return
-	}
-	rc.closeBranchLocked(b)
-	b.abandoned = true
-	hops := len(b.w.Hops) > 0
-	a := answer{err: &sip.StatusError{Code: 408, Reason: "Request Timeout", Err: err}}
-	if err != transaction.ErrTimeout {
-		a.err = errAway
-		if hops {
-			a.err = &sip.StatusError{Code: 503, Reason: "Service Unavailable", Err: err} // §16.9
-		}
-	}
-	if b.proceeded || b.cancelled {
-		rc.endLocked(b.t, a)
-		return
-	}
-	if hops {
-		rc.p.Counters.Failovers.Add(1)
-	}
-	rc.failWayLocked(b.t, a)
-}
-
-// abandonLocked gives a running branch up: its target ends with a, or goes on with
-// its next way. Late answers are seen to.
-func (rc *responseContext) abandonLocked(b *branch, a answer) {
-	if b.done {
-		return
-	}
-	b.abandoned = true
-	rc.closeBranchLocked(b)
-	rc.cancelBranchLocked(b)
-	rc.failWayLocked(b.t, a)
-}
-
-// closeBranchLocked takes b out of the timers and off its flow.
-func (rc *responseContext) closeBranchLocked(b *branch) {
-	b.done = true
-	rc.p.watch.remove(&b.watch)
 }
 
 // failWayLocked goes on to the next way of t, or ends it.
@@ -554,17 +416,24 @@ func (rc *responseContext) ringTimeout() *sip.StatusError {
 }
 
 func (rc *responseContext) forwardBestLocked(a answer) {
-	out := a.msg.Splice()
-	out.PopVia()
-	rc.best.addChallenges(a.msg, &out)
-	rc.sendLocked(a.from, a.msg, &out)
+	out := spliceResponse(a.msg)
+	rc.best.addChallenges(a.msg, out)
+	rc.sendLocked(a.from, a.msg, out)
 }
 
 // forwardLocked passes a response on as it is, without our Via (§16.7 steps 3 and 9).
 func (rc *responseContext) forwardLocked(b *branch, m *sip.Message) {
-	out := m.Splice()
+	rc.sendLocked(b, m, spliceResponse(m))
+}
+
+// splices are for responses, which need theirs only until they are sent.
+var splices = sync.Pool{New: func() any { return new(sip.Splice) }}
+
+func spliceResponse(m *sip.Message) *sip.Splice {
+	out := splices.Get().(*sip.Splice)
+	*out = m.Splice()
 	out.PopVia()
-	rc.sendLocked(b, m, &out)
+	return out
 }
 
 // sendLocked queues it for the caller. Relay runs under the context's lock, which is
@@ -574,7 +443,9 @@ func (rc *responseContext) sendLocked(b *branch, m *sip.Message, out *sip.Splice
 		rc.p.Relay(rc.tx, m, out, b.to)
 	}
 	rc.p.Counters.Responses.Add(1)
-	rc.tx.Forward(m.Status(), out.Append(make([]byte, 0, len(m.String())+added)))
+	rc.tx.Forward(m.Status(), out.Append(make([]byte, 0, len(m.String())+8)))
+	*out = sip.Splice{}
+	splices.Put(out)
 }
 
 // closeLocked lets go of all that only a pending request needs: the context
@@ -594,7 +465,10 @@ func (rc *responseContext) closeLocked(up string) {
 		t.way, t.hop = 0, 0
 	}
 	rc.req, rc.best = nil, bestResponse{}
-	rc.targets, rc.branches = nil, nil
+	rc.targets, rc.branches, rc.oneBranch = nil, nil, [1]*branch{}
+	if rc.inDialog {
+		rc.route = route{} // parts of the request
+	}
 }
 
 // Ended is transaction.ServerUser.

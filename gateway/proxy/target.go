@@ -124,7 +124,8 @@ const (
 // newTargets groups targets by instance and orders them by q, highest first.
 func newTargets(rc *responseContext, set []Target) []*target {
 	if len(set) == 1 {
-		return []*target{{rc: rc, ways: set}}
+		rc.oneTarget = target{rc: rc, ways: set}
+		return []*target{&rc.oneTarget}
 	}
 	var all []*target
 	for _, w := range set {

@@ -108,7 +108,7 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 		rc.p.Counters.Failovers.Add(1)
 		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")})
 	case due(&b.answerBy, now):
-		rc.acts = append(rc.acts, act{kind: actPing, b: b, f: b.to})
+		rc.todo(act{kind: actPing, b: b, f: b.to})
 	case due(&b.timerC, now):
 		rc.p.Counters.TimerC.Add(1)
 		if b.proceeded || b.heard {

@@ -1,0 +1,154 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+// branch is one client transaction of a response context. The context's mu guards it.
+type branch struct {
+	t       *target
+	w       *Target // the way it goes
+	tx      *transaction.Client
+	to      *flow.Flow
+	records int // Record-Route values that the request left with
+
+	started   bool // Start has returned
+	cancelled bool // a CANCEL is wanted or on its way
+	heard     bool // any response, 100 too
+	proceeded bool // 101–199
+	done      bool // final response, or given up
+	abandoned bool // given up before its final response
+	won       bool // its 2xx was forwarded
+	ended     bool // its late 2xx was answered with a BYE
+
+	answerBy time.Time // ping a silent WebSocket flow
+	tryBy    time.Time // next hop
+	graceBy  time.Time // its flow is gone: until when it may come back
+	timerC   time.Time
+	watch    watchNode
+}
+
+// reached goes on with a hop once there is a flow to it.
+func (rc *responseContext) reached(a *act, f *flow.Flow, err error) {
+	rc.mu.Lock()
+	if err != nil {
+		rc.p.Counters.Failovers.Add(1)
+		rc.failWayLocked(a.t, answer{err: &sip.StatusError{Code: 503, Reason: "Service Unavailable", Err: err}})
+		rc.unlock()
+		return
+	}
+	rc.mu.Unlock()
+	rc.launch(a, f)
+}
+
+// launch makes the copy of a request for a way over f and sends it (§16.6).
+func (rc *responseContext) launch(a *act, f *flow.Flow) {
+	req, t, id := a.req, a.t, transaction.NewID()
+	out, err := rc.copyRequest(a, f, id)
+	if err != nil {
+		rc.mu.Lock()
+		rc.endLocked(t, answer{err: sip.AsStatus(err)})
+		rc.unlock()
+		return
+	}
+	b := &branch{t: t, w: a.w, to: f}
+	if rc.invite {
+		b.records = 2 + countValues(req, sip.RecordRoute)
+	}
+	b.tx = rc.p.Table.Client(id, req.Method(), f, b)
+	rc.mu.Lock()
+	if rc.closedLocked() {
+		rc.endLocked(t, rc.unsentLocked())
+		rc.unlock()
+		return
+	}
+	rc.enterLocked(b)
+	rc.mu.Unlock()
+	rc.p.Counters.Forwarded.Add(1)
+	b.tx.Start(out)
+	rc.mu.Lock()
+	b.started = true
+	if b.cancelled {
+		rc.todo(act{kind: actCancel, b: b, lines: rc.reason})
+	}
+	rc.unlock()
+	if !f.Live() {
+		b.flowClosed(f, sip.CloseLost) // it closed before it was watched
+	}
+}
+
+// enterLocked makes b the running branch of its target and sets its deadlines.
+func (rc *responseContext) enterLocked(b *branch) {
+	t, w, now := b.t, b.w, time.Now()
+	t.branch, t.state = b, running
+	rc.branches = append(rc.branches, b)
+	if b.to.Info().Transport.WebSocket() {
+		b.answerBy = now.Add(rc.p.Times.Answer)
+	}
+	if len(w.Hops) > 0 && t.left() {
+		try := w.TryTimeout
+		if try == 0 {
+			try = rc.p.Times.Try
+		}
+		b.tryBy = now.Add(try)
+	}
+	if rc.invite {
+		b.timerC = now.Add(rc.p.Times.TimerC)
+	}
+	rc.p.watch.add(&b.watch, b.to, b)
+	rc.armLocked()
+}
+
+// Failed is transaction.ClientUser: no final response will come.
+func (b *branch) Failed(_ *transaction.Client, err error) {
+	rc := b.t.rc
+	rc.mu.Lock()
+	rc.failedLocked(b, err)
+	rc.unlock()
+}
+
+func (rc *responseContext) failedLocked(b *branch, err error) {
+	if b.done {
+		return
+	}
+	rc.closeBranchLocked(b)
+	b.abandoned = true
+	hops := len(b.w.Hops) > 0
+	a := answer{err: &sip.StatusError{Code: 408, Reason: "Request Timeout", Err: err}}
+	if err != transaction.ErrTimeout {
+		a.err = errAway
+		if hops {
+			a.err = &sip.StatusError{Code: 503, Reason: "Service Unavailable", Err: err} // §16.9
+		}
+	}
+	if b.proceeded || b.cancelled {
+		rc.endLocked(b.t, a)
+		return
+	}
+	if hops {
+		rc.p.Counters.Failovers.Add(1)
+	}
+	rc.failWayLocked(b.t, a)
+}
+
+// abandonLocked gives a running branch up: its target ends with a, or goes on with
+// its next way. Late answers are seen to.
+func (rc *responseContext) abandonLocked(b *branch, a answer) {
+	if b.done {
+		return
+	}
+	b.abandoned = true
+	rc.closeBranchLocked(b)
+	rc.cancelBranchLocked(b)
+	rc.failWayLocked(b.t, a)
+}
+
+// closeBranchLocked takes b out of the timers and off its flow.
+func (rc *responseContext) closeBranchLocked(b *branch) {
+	b.done = true
+	rc.p.watch.remove(&b.watch)
+}
