@@ -71,6 +71,11 @@ type Server struct {
 	draining atomic.Bool
 	halfOpen transport.Quota
 	flows    transport.Quota
+
+	// Guarded by starting, which is held to read while a flow is entered: once
+	// ended is set, nobody comes.
+	starting sync.RWMutex
+	ended    bool
 	readers  sync.WaitGroup
 }
 
@@ -164,15 +169,23 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	s.draining.Store(true)
 	s.http.Close()
 	s.closeListeners()
 	serving.Wait()
+	s.end()
+	s.readers.Wait()
+	return err
+}
+
+// end closes who is here and lets nobody else in.
+func (s *Server) end() {
+	s.draining.Store(true)
+	s.starting.Lock()
+	s.ended = true
+	s.starting.Unlock()
 	for _, f := range s.all() {
 		f.Close(sip.CloseShutdown)
 	}
-	s.readers.Wait()
-	return err
 }
 
 func (s *Server) closeListeners() {
@@ -192,6 +205,7 @@ func (s *Server) Drain() { s.draining.Store(true) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.closeSpread(ctx)
+	s.end()
 	ended := make(chan struct{})
 	go func() {
 		s.readers.Wait()
@@ -226,15 +240,8 @@ func (s *Server) closeSpread(ctx context.Context) {
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			steps = 1 // the rest at once
-			for ; closed < len(flows); closed++ {
-				flows[closed].Close(sip.CloseShutdown)
-			}
-			return
+			return // end closes the rest
 		}
-	}
-	for _, f := range s.all() { // came in by the last upgrades
-		f.Close(sip.CloseShutdown)
 	}
 }
 

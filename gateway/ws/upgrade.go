@@ -144,11 +144,26 @@ func (f *Flow) start(c *websocket.Conn, l *listener) {
 	f.mu.Lock()
 	f.upgraded = true
 	f.mu.Unlock()
-	f.srv.readers.Add(1)
-	f.srv.count.Open.Add(1)
-	f.flow = f.srv.cfg.Table.Open(f)
+	if !f.enter() {
+		f.Close(sip.CloseShutdown)
+		f.srv.flows.Release(remote.Addr())
+		return
+	}
 	f.startWatch()
 	go f.read()
+}
+
+func (f *Flow) enter() bool {
+	s := f.srv
+	s.starting.RLock()
+	defer s.starting.RUnlock()
+	if s.ended {
+		return false
+	}
+	s.readers.Add(1)
+	s.count.Open.Add(1)
+	f.flow = s.cfg.Table.Open(f)
+	return true
 }
 
 // hijacker gives gorilla the connection with the guard in between.
