@@ -121,15 +121,16 @@ func (i *Identity) prove(req *sip.Message, from *flow.Flow, aor string, wrong *s
 // UDP peer is known by having registered from there, and is challenged each time.
 func (i *Identity) anonymous(req *sip.Message, from *flow.Flow) error {
 	realm := i.Realm
-	switch {
-	case !datagram(from):
+	if !datagram(from) {
 		if from.Proven() {
 			return nil
 		}
-	case !from.Proven():
-		return errUnknownSource
-	default:
-		realm = domainOf(from.AORs()[0])
+	} else {
+		aors := from.AORs()
+		if len(aors) == 0 {
+			return errUnknownSource
+		}
+		realm = domainOf(aors[0])
 	}
 	return i.anyone(req, from, realm)
 }

@@ -58,18 +58,29 @@ func ParseCredentials(value string) (c Credentials, err error) {
 
 // field is where a parameter's value goes, nil for nowhere.
 func (c *Credentials) field(name string) *string {
-	for _, k := range [...]struct {
-		name string
-		to   *string
-	}{
-		{"username", &c.User}, {"realm", &c.Realm}, {"nonce", &c.Nonce}, {"uri", &c.URI}, {"response", &c.Response},
-		{"algorithm", &c.Algorithm}, {"cnonce", &c.CNonce}, {"nc", &c.NC}, {"qop", &c.QOP}, {"opaque", &c.Opaque},
-	} {
-		if sip.EqualFold(name, k.name) {
-			return k.to
-		}
+	switch len(name) { // most names have a length of their own
+	case 2:
+		return named(name, "nc", &c.NC, nil)
+	case 3:
+		return named(name, "uri", &c.URI, named(name, "qop", &c.QOP, nil))
+	case 5:
+		return named(name, "realm", &c.Realm, named(name, "nonce", &c.Nonce, nil))
+	case 6:
+		return named(name, "cnonce", &c.CNonce, named(name, "opaque", &c.Opaque, nil))
+	case 8:
+		return named(name, "username", &c.User, named(name, "response", &c.Response, nil))
+	case 9:
+		return named(name, "algorithm", &c.Algorithm, nil)
 	}
 	return nil
+}
+
+// named is to when name is want, else what.
+func named(name, want string, to, what *string) *string {
+	if sip.EqualFold(name, want) {
+		return to
+	}
+	return what
 }
 
 // ParseChallenge reads a WWW-Authenticate value.
@@ -146,7 +157,7 @@ func (w *walk) put(to *string) {
 // param reads the parameter that begins at s[i]; next is behind it, at a comma or the end.
 func param(s string, i int) (name, value string, next int, err error) {
 	start := i
-	for i < len(s) && s[i] != '=' && s[i] != ',' && s[i] != '"' && s[i] > ' ' && s[i] < 0x7f {
+	for i < len(s) && octets[s[i]]&bare != 0 && s[i] != '=' {
 		i++
 	}
 	name = s[start:i]
@@ -164,7 +175,7 @@ func param(s string, i int) (name, value string, next int, err error) {
 		i++
 	} else {
 		start = i
-		for i < len(s) && s[i] != ',' && s[i] != '"' && s[i] > ' ' && s[i] < 0x7f {
+		for i < len(s) && octets[s[i]]&bare != 0 {
 			i++
 		}
 		value = s[start:i]
@@ -178,18 +189,44 @@ func param(s string, i int) (name, value string, next int, err error) {
 // quoteEnd is the index of the quote that ends a quoted string whose inside begins at s[i].
 func quoteEnd(s string, i int) (int, error) {
 	for ; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"':
+		if octets[s[i]]&quotable != 0 {
+			continue
+		}
+		switch s[i] {
+		case '"':
 			return i, nil
-		case c == '\\':
-			if i++; i < len(s) && (s[i] < ' ' || s[i] == 0x7f) {
+		case '\\':
+			if i++; i < len(s) && octets[s[i]] == 0 {
 				return 0, errSyntax
 			}
-		case c < ' ' && c != '\t' || c == 0x7f:
+		default:
 			return 0, errSyntax
 		}
 	}
 	return 0, errQuote
+}
+
+// octets says where an octet may stand; control characters may nowhere.
+var octets = makeOctets()
+
+const (
+	bare     = 1 << iota // value without quotes, and name but for '='
+	quotable             // in quotes as it is
+	escapable
+)
+
+func makeOctets() (t [256]byte) {
+	for c := range t {
+		switch {
+		case c == '"', c == '\\':
+			t[c] = escapable
+		case c == ' ', c == '\t', c == ',', c >= 0x80:
+			t[c] = quotable | escapable
+		case c > ' ' && c < 0x7f:
+			t[c] = bare | quotable | escapable
+		}
+	}
+	return t
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
