@@ -2,29 +2,55 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { openPhones } from '../lib/phone.js';
+import { openPhones, servePhones } from '../lib/phone.js';
+import { startDemo } from '../lib/ringway.js';
 import { users, world } from '../lib/scene.js';
 
-// visit opens the page for two users of its own.
+// show opens the page for a test, and tells the ladder when that fails.
+async function show(t, url, names, body, options) {
+  const visit = await openPhones(world().browser, url, names, options);
+  const [alice, bob] = visit.phones;
+  try {
+    await Promise.all([alice.registered(), bob.registered()]);
+    await body({ ...visit, alice, bob });
+    assert.deepEqual(visit.errors, []);
+  } catch (error) {
+    const rows = await visit.page.locator('[data-testid="ladder-row"]').evaluateAll((all) =>
+      all.map((r) => r.getAttribute('aria-label'))).catch(() => []);
+    for (const row of [...rows, ...visit.errors]) t.diagnostic(row);
+    throw error;
+  } finally {
+    await visit.close();
+  }
+}
+
+// visit is a test of the page on the gateway of the suite, with users of its own.
 function visit(name, body, options) {
   test(`demo page: ${name}`, { timeout: 60_000 }, async (t) => {
-    const { browser, gateway } = world();
-    const visit = await openPhones(browser, gateway, users('alice', 'bob'), options);
-    const [alice, bob] = visit.phones;
+    const two = users('alice', 'bob');
+    const pages = await servePhones(world().gateway, two);
     try {
-      await Promise.all([alice.registered(), bob.registered()]);
-      await body({ ...visit, alice, bob });
-      assert.deepEqual(visit.errors, []);
-    } catch (error) {
-      const rows = await visit.page.locator('[data-testid="ladder-row"]').evaluateAll((all) =>
-        all.map((r) => r.getAttribute('aria-label'))).catch(() => []);
-      for (const row of [...rows, ...visit.errors]) t.diagnostic(row);
-      throw error;
+      await show(t, pages.url, two.map((u) => u.name), body, options);
     } finally {
-      await visit.close();
+      await pages.stop();
     }
   });
 }
+
+test('ringway demo: the page that it serves makes a call at one click', { timeout: 60_000 }, async (t) => {
+  const demo = await startDemo();
+  try {
+    await show(t, demo.url, ['alice', 'bob'], async ({ alice, bob }) => {
+      await alice.click('call');
+      await Promise.all([alice.state('up'), bob.state('up')]);
+      await Promise.all([alice.level('above', 40), bob.level('above', 40)]);
+      await bob.click('hangup');
+      await Promise.all([alice.state('idle'), bob.state('idle')]);
+    });
+  } finally {
+    await demo.stop();
+  }
+});
 
 const labels = (rows, wanted) => rows.filter((r) => wanted.some((w) => r.startsWith(w)));
 

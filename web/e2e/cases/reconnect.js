@@ -89,6 +89,46 @@ for (const [a, b] of [['jssip', 'sipjs'], ['sipjs', 'jssip']]) {
   });
 }
 
+for (const [a, b] of [['jssip', 'sipjs'], ['sipjs', 'jssip']]) {
+  scene(`${a}'s connection is reset in a call with ${b}: both still reach each other`, async (s) => {
+    const [alice, bob] = await Promise.all([s.wired('alice', a), s.open('bob', b)]);
+    await s.connect(alice, bob);
+    await alice.cut(() => alice.wire.reset());
+    await alice.registered();
+    await alice.act('reinvite');
+    await bob.act('dtmf', { args: ['7'] });
+    await alice.when((host) => host.last().dtmf.join('') === '7');
+    await bob.hangup();
+    await alice.state('ended');
+  });
+
+  scene(`${a} changes its network in a call with ${b} and the gateway is not told: both still reach each other`, async (s) => {
+    const [alice, bob] = await Promise.all([s.wired('alice', a), s.open('bob', b)]);
+    await s.connect(alice, bob);
+    await alice.cut(() => alice.wire.swap());
+    await alice.registered();
+    await bob.act('dtmf', { args: ['7'] });
+    await alice.when((host) => host.last().dtmf.join('') === '7');
+    await alice.act('hold');
+    await Promise.all([bob.deaf(alice), alice.deaf(bob)]);
+    await alice.hangup();
+    await Promise.all([alice.state('ended'), bob.state('ended')]);
+    assert.match(await answerToBye(alice), /^SIP\/2\.0 200/);
+  });
+}
+
+scene('sipjs with an instance and a reg-id (RFC 5626) survives a cut like without', async (s) => {
+  const [alice, bob] = await Promise.all([s.open('alice', 'jssip'), s.open('bob', 'sipjs', { outbound: true })]);
+  await s.connect(alice, bob);
+  await bob.cut();
+  await bob.registered();
+  await bob.act('hold');
+  await Promise.all([bob.deaf(alice), alice.deaf(bob)]);
+  await alice.hangup();
+  await Promise.all([alice.state('ended'), bob.state('ended')]);
+  assert.match(await answerToBye(alice), /^SIP\/2\.0 200/);
+});
+
 scene('sipjs loses its WebSocket while it rings and answers on the new one', async (s) => {
   const [alice, bob] = await s.two('jssip', 'sipjs');
   await alice.call(bob);

@@ -138,12 +138,13 @@ export class Client {
     );
   }
 
-  // cut closes the WebSocket under the library and waits until it is gone. The
-  // library may be back before the test looks again.
-  async cut() {
+  // cut closes the WebSocket under the library, or breaks it otherwise, and
+  // waits until it is gone. The library may be back before the test looks again.
+  async cut(how = () => this.page.evaluate(() => window.host.cut())) {
+    const closed = (await this.messages('*', 'WebSocket closed')).length;
     this.seen = (await this.snapshot()).registrations;
-    await this.page.evaluate(() => window.host.cut());
-    await this.saw('*', 'WebSocket closed');
+    await how();
+    await this.saw('*', 'WebSocket closed', closed + 1);
   }
 
   async ladder() {

@@ -7,20 +7,23 @@ function noDevices() {
   navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('none', 'NotFoundError'));
 }
 
-// openPhones serves the built page for two users of a gateway and opens it.
-export async function openPhones(browser, gateway, users, { devices = false, ...context } = {}) {
-  const pages = await servePages('phone/dist', {
+// servePhones serves the built page for two users of a gateway.
+export function servePhones(gateway, users) {
+  return servePages('phone/dist', {
     '/config.json': { ws: gateway.wsUrl, domain: gateway.domain, users },
   });
+}
+
+// openPhones opens the page with the phones of these names.
+export async function openPhones(browser, url, names, { devices = false, ...context } = {}) {
   const page = await (await browser.newContext(context)).newPage();
   page.setDefaultTimeout(10_000);
   const errors = [];
   page.on('pageerror', (error) => errors.push(error.message));
   page.on('console', (message) => message.type() === 'error' && errors.push(message.text()));
   if (!devices) await page.addInitScript(noDevices);
-  await page.goto(pages.url);
-  const phones = users.map(({ name }) => new Phone(page, name));
-  return { page, phones, errors, close: () => page.context().close().then(pages.stop) };
+  await page.goto(url);
+  return { page, phones: names.map((name) => new Phone(page, name)), errors, close: () => page.context().close() };
 }
 
 export class Phone {

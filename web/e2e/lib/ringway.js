@@ -20,25 +20,41 @@ export async function start({ users, settings = [] }) {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: make build, or set RINGWAY_BIN`);
   const dir = await mkdtemp(join(tmpdir(), 'ringway-e2e-'));
   const [port, admin] = await freePorts(2);
-  await writeFile(join(dir, 'users'), usersFile(users));
+  await writeFile(join(dir, 'users'), usersFile(users), { mode: 0o600 });
   await writeFile(join(dir, 'ringway.yaml'), [
     `domain: ${domain}`,
     `listen: [ "ws://127.0.0.1:${port}/ws", "udp://127.0.0.1:${port}" ]`,
     'users_file: users',
+    `state_dir: ${dir}`,
     'origins: [ "*" ]',
     `admin: 127.0.0.1:${admin}`,
     'dead_peer_bye: 4s',
+    'reconnect_grace: 30s', // longer than a test waits: what ends sooner was not left to it
     ...settings,
     '',
   ].join('\n'));
-  const child = run(join(dir, 'ringway.yaml'));
-  await ready(`http://127.0.0.1:${admin}/readyz`, child);
+  const child = run(['run', join(dir, 'ringway.yaml')]);
+  await ready(`http://127.0.0.1:${admin}/readyz`, child).catch((error) => stop(child, dir).then(() => { throw error; }));
   return {
     wsUrl: `ws://127.0.0.1:${port}/ws`,
     domain,
     log: () => child.lines.splice(0).join('\n'),
     stop: () => stop(child, dir),
   };
+}
+
+// startDemo runs `ringway demo` and gives { url, stop } of the page that it prints.
+export async function startDemo() {
+  const child = run(['demo']);
+  const url = await new Promise((resolve, reject) => {
+    const look = () => {
+      const found = /http:\/\/\S+/.exec(child.lines.join('\n'));
+      if (found) resolve(found[0]);
+    };
+    child.stdout.on('data', look);
+    child.exited.then(() => reject(new Error(`ringway demo ended:\n${child.lines.join('\n')}`)));
+  });
+  return { url, stop: () => stop(child) };
 }
 
 // usersFile is in htdigest's form: name:realm:HA1.
@@ -50,8 +66,8 @@ function usersFile(users) {
 }
 
 // run keeps what the gateway says, for the report of a failed test.
-function run(config) {
-  const child = spawn(binary, ['run', config], { stdio: ['ignore', 'pipe', 'pipe'] });
+function run(args) {
+  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   child.lines = [];
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8');
@@ -79,7 +95,6 @@ async function ready(url, child) {
     const answer = await fetch(url).catch(() => null);
     if (answer?.ok) return;
     if (gone || Date.now() > deadline) {
-      child.kill('SIGKILL');
       throw new Error(`ringway is not ready:\n${child.lines.join('\n')}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -91,7 +106,7 @@ async function stop(child, dir) {
   const hard = setTimeout(() => child.kill('SIGKILL'), 5000);
   await child.exited;
   clearTimeout(hard);
-  await rm(dir, { recursive: true, force: true });
+  if (dir) await rm(dir, { recursive: true, force: true });
 }
 
 // freePorts holds all of them open until the last is known.

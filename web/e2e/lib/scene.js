@@ -6,11 +6,12 @@ import { launch } from './browser.js';
 import { Client } from './client.js';
 import { servePages } from './pages.js';
 import { startGateway } from './gateway.js';
+import { wire } from './wire.js';
 
 // A role is a tone to be known by; users have a number behind, one per scene,
 // so that no scene sees another's registrations.
 const roles = { alice: 500, bob: 900, carol: 1400, dave: 2100 };
-const scenes = 100;
+const scenes = 200;
 const password = 'secret';
 
 let browser;
@@ -46,6 +47,7 @@ class Scene {
   constructor(number) {
     this.number = number;
     this.clients = [];
+    this.wires = [];
   }
 
   name(role) {
@@ -71,9 +73,18 @@ class Scene {
   }
 
   // open opens a phone and waits until it is registered.
-  async open(role, library) {
-    const client = await this.tab(role, library);
+  async open(role, library, overrides) {
+    const client = await this.tab(role, library, overrides);
     await client.registered();
+    return client;
+  }
+
+  // wired opens a phone on a network of its own, client.wire.
+  async wired(role, library) {
+    const own = await wire(gateway.wsUrl);
+    this.wires.push(own);
+    const client = await this.open(role, library, { ws: own.wsUrl });
+    client.wire = own;
     return client;
   }
 
@@ -97,8 +108,9 @@ class Scene {
     return [...parts, gateway.log?.() ?? ''].join('\n');
   }
 
-  close() {
-    return Promise.all(this.clients.map((c) => c.close().catch(() => {})));
+  async close() {
+    await Promise.all(this.clients.map((c) => c.close().catch(() => {})));
+    await Promise.all(this.wires.map((w) => w.stop()));
   }
 }
 

@@ -79,6 +79,7 @@ export class Call {
 
   // deaf: the tone has been gone for as many looks in a row.
   deaf(hz, looks) {
+    if (!this.ears) return false;
     const [peak] = this.spectrum(hz);
     this.silence = peak < quiet ? this.silence + 1 : 0;
     return this.silence >= looks;

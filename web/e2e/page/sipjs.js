@@ -15,13 +15,14 @@ export class SIPjsPhone {
   }
 
   async start() {
-    const { ws, user, password } = this.config;
+    const { ws, user, password, outbound = false } = this.config;
     const media = ({ video }) => Promise.resolve(this.host.stream(Boolean(video)));
     this.ua = new UserAgent({
       uri: this.uri(user),
       authorizationUsername: user,
       authorizationPassword: password,
       transportOptions: { server: ws },
+      instanceIdAlwaysAdded: outbound,
       logLevel: 'error',
       logBuiltinEnabled: false,
       sipExtensionReplaces: SIP.SIPExtension.Supported,
@@ -39,7 +40,7 @@ export class SIPjsPhone {
         },
       },
     });
-    this.registerer = new Registerer(this.ua);
+    this.registerer = new Registerer(this.ua, outbound ? { regId: 1 } : {});
     this.registerer.stateChange.addListener((state) => {
       if (state !== RegistererState.Registered) this.host.set({ registered: false });
     });

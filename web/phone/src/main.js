@@ -74,8 +74,7 @@ function open(config) {
     media: () => capture(i, name),
   }));
   const views = lines.map((line, i) => new PhoneView(line, names[1 - i]));
-  find('phones').prepend(views[0].root);
-  find('phones').append(views[1].root);
+  find('phones').prepend(...views.map((v) => v.root));
   const sound = find('sound');
   sound.addEventListener('change', () => views.forEach((v) => v.aloud(sound.checked)));
   ringer(() => sound.checked && lines.some((l) => l.state === 'ringing'));
