@@ -10,14 +10,14 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/ringway/ringway/sip/digest"
 )
 
 // HashUser is H(name:domain:password) by MD5 and by SHA-256, in lower-case hex
 // (RFC 7616 §3.4.2): the two secrets of a user's lines in a users file.
 func HashUser(name, domain, password string) (ha1, ha1SHA256 string) {
-	text := []byte(name + ":" + domain + ":" + password)
-	m, s := md5.Sum(text), sha256.Sum256(text)
-	return hex.EncodeToString(m[:]), hex.EncodeToString(s[:])
+	return digest.HA1(digest.MD5, name, domain, password), digest.HA1(digest.SHA256, name, domain, password)
 }
 
 // CheckUserName says why name cannot be a user's: it stands before ':' in digests
@@ -133,7 +133,7 @@ func (d *decoder) usersFile(c *Config, text string) {
 	for i, u := range c.Users {
 		index[[2]string{u.Name, u.Domain}] = i
 	}
-	for i, line := range strings.Split(text, "\n") {
+	for i, line := range strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n") {
 		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue

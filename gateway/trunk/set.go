@@ -182,11 +182,11 @@ func (s *Set) Group(name string) *Group { return s.byName[name] }
 // there is no such group or none of its names has an address yet. Not to be changed.
 func (s *Set) Targets(name string) []Target { return s.now.Load().targets[name] }
 
-// UpstreamOf is the name of the group that addr belongs to, whatever the port: a
-// hop's address, or one in its From. "" for none.
-func (s *Set) UpstreamOf(addr netip.Addr) string {
+// UpstreamOf is the name of the group that a peer belongs to, whatever its port: it
+// has a hop's address, or one in From. "" for none.
+func (s *Set) UpstreamOf(peer netip.AddrPort) string {
 	n := s.now.Load()
-	addr = addr.Unmap()
+	addr := peer.Addr().Unmap()
 	if name, ok := n.owner[addr]; ok {
 		return name
 	}

@@ -51,11 +51,11 @@ func TestUpstreamOf(t *testing.T) {
 		"2001:db8::9": "carrier", "2001:db8:1::1": "carrier", "2001:db8:1::1%eth0": "carrier",
 		"10.0.0.6": "", "0.0.0.0": "", "2001:db8::8": "", "10.2.0.1": "",
 	} {
-		if got := s.UpstreamOf(netip.MustParseAddr(addr)); got != want {
+		if got := s.UpstreamOf(netip.AddrPortFrom(netip.MustParseAddr(addr), 40000)); got != want {
 			t.Errorf("UpstreamOf(%s) = %q, want %q", addr, got, want)
 		}
 	}
-	if got := s.UpstreamOf(netip.Addr{}); got != "" {
+	if got := s.UpstreamOf(netip.AddrPort{}); got != "" {
 		t.Errorf("UpstreamOf of no address = %q", got)
 	}
 }
@@ -145,7 +145,7 @@ func BenchmarkUpstreamOf(b *testing.B) {
 	for range 20 {
 		groups = append(groups, Group{Name: "x", From: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}})
 	}
-	s, a := NewSet(groups, nil), netip.MustParseAddr("192.0.2.1")
+	s, a := NewSet(groups, nil), netip.MustParseAddrPort("192.0.2.1:5060")
 	b.ReportAllocs()
 	for b.Loop() {
 		s.UpstreamOf(a)
