@@ -352,3 +352,70 @@ func TestCallTableIsBounded(t *testing.T) {
 		alice.get("200")
 	})
 }
+
+// A half-open socket during a call: the request is sent again, as a retransmission, on the
+// connection by which the client comes back, and is not lost after the ping.
+func TestInDialogRequestOnHalfOpenSocket(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		from.send("INVITE")
+		first := bob.get("INVITE") // into the void
+		pass(20 * time.Second)
+		alice.get("100")
+		alice.quiet()
+		if bob.why != sip.CloseDead {
+			t.Errorf("flow closed for %q, want dead", bob.why)
+		}
+		again := bob.back().register()
+		inv := again.get("INVITE")
+		if inv.String() != first.String() {
+			t.Errorf("sent again:\n%s\nfirst:\n%s", inv, first)
+		}
+		again.answer(inv, 200)
+		alice.get("200")
+	})
+}
+
+// And when the client does not come back: 480 when the wait is over.
+func TestInDialogRequestOnDeadSocket(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.proxy.Times.DeadPeerBye = time.Hour
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		from.send("INFO")
+		bob.get("INFO")
+		bob.hangup(sip.CloseLost)
+		pass(24 * time.Second)
+		alice.get("100")
+		alice.quiet()
+		pass(1100 * time.Millisecond)
+		alice.get("480")
+		if n := r.proxy.Counters.Contexts.Load(); n != 0 {
+			t.Errorf("%d contexts open", n)
+		}
+	})
+}
+
+// A re-INVITE's 2xx and a re-INVITE move the remote target (RFC 3261 §12.2.1.2): the BYE by us goes there.
+func TestTargetRefreshIsNoted(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		from.send("INVITE")
+		inv := bob.get("INVITE")
+		bob.name = "moved"
+		bob.write(strings.Replace(string(inv.AppendReply(nil, &sip.Reply{Status: 200})), "CSeq:", "Contact: <sip:moved@phone.invalid>\r\nCSeq:", 1))
+		alice.get("200")
+		from.send("ACK")
+		bob.get("ACK")
+		alice.hangup(sip.CloseGoingAway)
+		pass(61 * time.Second)
+		if bye := bob.get("BYE"); bye.RequestURI() != "sip:moved@phone.invalid" {
+			t.Errorf("BYE to %s", bye.RequestURI())
+		}
+	})
+}

@@ -298,9 +298,7 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 	}
 	if first {
 		rc.final = m.Status()
-		if rc.invite && !rc.inDialog {
-			rc.p.calls.answered(rc.p, rc, b, m)
-		}
+		rc.noteCallLocked(b, m)
 	}
 	rc.forwardLocked(b, m)
 	if !first {
@@ -311,6 +309,17 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 		rc.cancelPendingLocked()
 	}
 	rc.closeLocked(b.w.Upstream)
+}
+
+// noteCallLocked tells the call table of a 2xx to INVITE.
+func (rc *responseContext) noteCallLocked(b *branch, m *sip.Message) {
+	switch {
+	case !rc.invite:
+	case rc.inDialog:
+		rc.p.calls.refreshed(m)
+	default:
+		rc.p.calls.answered(rc.p, rc, b, m)
+	}
 }
 
 // failureLocked is a final response of 300 and above (§16.7 steps 4–6).

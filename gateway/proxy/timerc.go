@@ -126,9 +126,8 @@ func (b *branch) ponged(f *flow.Flow, alive bool) {
 	}
 	rc := b.t.rc
 	rc.mu.Lock()
-	gone := !b.done && b.to == f && !b.heard
-	if gone {
-		rc.abandonLocked(b, answer{err: errAway})
+	if !b.done && b.to == f && !b.heard && b.w.hold == 0 {
+		rc.abandonLocked(b, answer{err: errAway}) // within a dialog the close below starts the wait
 	}
 	rc.unlock()
 	rc.p.Counters.DeadFlows.Add(1)
@@ -154,6 +153,9 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 		rc.abandonLocked(b, answer{err: errAway})
 	default:
 		b.graceBy = rc.now().Add(rc.p.Times.Grace)
+		if b.w.hold > 0 && !b.heard { // the transaction sends it again when the client is back
+			b.graceBy = rc.started.Add(b.w.hold)
+		}
 		rc.armLocked()
 	}
 }

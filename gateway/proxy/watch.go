@@ -96,7 +96,8 @@ func (p *Proxy) FlowClosed(f *flow.Flow, why sip.CloseReason) {
 		p.Table.FailFlow(f)
 		return
 	}
-	p.Wheel.After(new(transactionTimer), p.Times.Grace, alarm(func() {
+	// Branches have waited by then, and what else there is hangs on nobody.
+	p.Wheel.After(new(transactionTimer), p.Times.HoldInvite, alarm(func() {
 		if c := f.Current(); !c.Live() {
 			p.Table.FailFlow(f)
 		}
