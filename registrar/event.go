@@ -55,7 +55,7 @@ func (r *Registrar) tell(changes []change, list []Binding) {
 	for i := range changes {
 		c := &changes[i]
 		if c.Gone() && c.flow != nil && !named(list, c.Binding.Name) {
-			r.release(c.flow, c.Binding.Name)
+			r.release(c.flow, &c.Binding)
 		}
 		if r.onEvent != nil {
 			r.onEvent(c.Event)
@@ -63,13 +63,25 @@ func (r *Registrar) tell(changes []change, list []Binding) {
 	}
 }
 
-// release unbinds name from f. A dead flow keeps it for a while: calls over it
-// can still go on when the user agent is back.
-func (r *Registrar) release(f *flow.Flow, name flow.Name) {
-	if f.Live() {
-		r.flows.Unbind(f, name)
-	} else {
-		r.deadlines.push(deadline{at: time.Now().Add(linger), flow: f, name: name})
+// nameFlow says that f speaks for b. Locks are not held here, so a REGISTER that
+// was committed after b's may have been quicker to name its flow: it is named again.
+func (r *Registrar) nameFlow(f *flow.Flow, b *Binding) {
+	r.flows.Bind(f, b.Name)
+	if now := r.index.named(b.AOR, b.Name, f); now != nil && now != f {
+		r.flows.Bind(now, b.Name)
+	}
+}
+
+// release says that f speaks for b no more. A dead flow keeps the name for a
+// while: calls over it can still go on when the user agent is back.
+func (r *Registrar) release(f *flow.Flow, b *Binding) {
+	if !f.Live() {
+		r.deadlines.push(deadline{at: time.Now().Add(linger), flow: f, name: b.Name})
+		return
+	}
+	r.flows.Unbind(f, b.Name)
+	if r.index.named(b.AOR, b.Name, f) == f { // it was registered again meanwhile
+		r.flows.Bind(f, b.Name)
 	}
 }
 

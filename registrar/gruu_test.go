@@ -104,11 +104,12 @@ func TestGRUUOfSeveralBindings(t *testing.T) {
 		w.wantGRUU(public, "sip:b@a.invalid")
 
 		w.ok(w.ws(), "Contact: *", "Expires: 0")
-		w.ok(w.ws(), outbound, "Contact: <sip:a@a.invalid>;reg-id=2"+urn1)
-		time.Sleep(time.Second)
-		w.ok(w.ws(), outbound, "Contact: <sip:a@a.invalid>;reg-id=1"+urn1)
+		for _, id := range []string{"2", "1", "3"} {
+			w.ok(w.ws(), outbound, "Contact: <sip:a@a.invalid>;reg-id="+id+urn1)
+			time.Sleep(time.Second)
+		}
 		list, err := w.gruu(public)
-		if err != nil || len(list) != 2 || list[0].RegID != 1 || list[1].RegID != 2 {
+		if err != nil || len(list) != 3 || list[0].RegID != 1 || list[1].RegID != 2 || list[2].RegID != 3 {
 			t.Errorf("flows %+v, %v", list, err)
 		}
 	})

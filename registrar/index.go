@@ -36,6 +36,7 @@ type owner struct {
 	aor, contact string
 	key          uint64
 	flow         flow.ID
+	name         flow.Name
 	remote       netip.AddrPort
 }
 
@@ -208,7 +209,7 @@ func (x *index) ownersOf(list []Binding, old []owner) []owner {
 	out := make([]owner, 0, len(list))
 	for i := range list {
 		b := &list[i]
-		o := owner{aor: b.AOR, contact: b.Contact, flow: b.Flow, remote: b.Received}
+		o := owner{aor: b.AOR, contact: b.Contact, flow: b.Flow, name: b.Name, remote: b.Received}
 		if j := slices.IndexFunc(old, func(n owner) bool { return n.contact == b.Contact }); j >= 0 {
 			o.key = old[j].key
 		} else if u, err := sip.ParseURI(b.Contact); err == nil {
@@ -224,7 +225,7 @@ func agrees(old []owner, list []Binding) bool {
 		return false
 	}
 	for i := range old {
-		if o, b := &old[i], &list[i]; o.contact != b.Contact || o.flow != b.Flow || o.remote != b.Received {
+		if o, b := &old[i], &list[i]; o.contact != b.Contact || o.flow != b.Flow || o.name != b.Name || o.remote != b.Received {
 			return false
 		}
 	}
@@ -273,6 +274,25 @@ func (x *index) flow(id flow.ID) *flow.Flow {
 		return a.flow
 	}
 	return nil
+}
+
+// named finds the flow of a binding of aor that goes by name: f when one is over
+// it, else another's, nil when there is none.
+func (x *index) named(aor string, name flow.Name, f *flow.Flow) *flow.Flow {
+	s := x.stripe(aor)
+	s.Lock()
+	defer s.Unlock()
+	var other *flow.Flow
+	for i := range s.indexed[aor] {
+		switch o := &s.indexed[aor][i]; {
+		case o.name != name:
+		case o.flow == f.ID:
+			return f
+		default:
+			other = x.flow(o.flow)
+		}
+	}
+	return other
 }
 
 // aorsOf are the AORs with bindings over a flow.

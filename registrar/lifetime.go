@@ -72,7 +72,8 @@ func (r *Registrar) reached(ctx context.Context, d deadline) {
 func (r *Registrar) FlowNamed(*flow.Flow, flow.Name, *flow.Flow) {}
 
 // FlowClosed is flow.Watcher's: the bindings over f end, at once when the page is
-// gone, else after the grace unless their user agents are back by then.
+// gone, else after the grace unless their user agents are back by then. At once
+// means before it returns; it waits for the store, 2 s per AOR at most.
 func (r *Registrar) FlowClosed(f *flow.Flow, why sip.CloseReason) {
 	if r.index.flow(f.ID) == nil {
 		return

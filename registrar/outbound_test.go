@@ -117,6 +117,48 @@ func TestPath(t *testing.T) {
 	w.refused(400, "16 Path", f, "Contact: <sip:a@a.invalid>", "Path: "+strings.Repeat(p2+", ", 16)+p2)
 }
 
+// race is a flow table in whose Bind something else happens first.
+type race struct {
+	*flow.Table
+	before func()
+}
+
+func (r *race) Bind(f *flow.Flow, name flow.Name) {
+	if before := r.before; before != nil {
+		r.before = nil
+		before()
+	}
+	r.Table.Bind(f, name)
+}
+
+// Of two REGISTERs of one user agent the one committed last has the name, also
+// when it was the first to say so.
+func TestNameGoesToLastCommitted(t *testing.T) {
+	flows := &race{}
+	w := newWorld(t, func(c *registrar.Config) {
+		flows.Table = c.Flows.(*flow.Table)
+		c.Flows = flows
+	})
+	f, g := w.ws(), w.ws()
+	lines := []string{outbound, "Contact: <sip:a@a.invalid>;reg-id=1" + urn1}
+	flows.before = func() { w.ok(g, lines...) }
+	w.ok(f, lines...)
+	b := w.lookup(alice)[0]
+	if b.Flow != g.ID || w.table.ByName(b.Name) != g {
+		t.Errorf("binding on flow %d, name on %v; want %d", b.Flow, w.table.ByName(b.Name), g.ID)
+	}
+}
+
+// full is a flow table without room for UDP peers.
+type full struct{ *flow.Table }
+
+func (full) Adopt(*flow.Flow) *flow.Flow { return nil }
+
+func TestNoRoomForUDPPeer(t *testing.T) {
+	w := newWorld(t, func(c *registrar.Config) { c.Flows = full{c.Flows.(*flow.Table)} })
+	w.refused(503, "Service Unavailable", w.udp("203.0.113.5:5060"), "Contact: <sip:a@10.0.0.1>")
+}
+
 // A UDP peer gets a flow that can be looked up; a refused or removing one doesn't.
 func TestUDPFlowIsAdopted(t *testing.T) {
 	w := newWorld(t)

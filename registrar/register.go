@@ -182,7 +182,7 @@ func (r *Registrar) claim(g *registration) (claimed []owner, err error) {
 		if c.seconds == 0 {
 			continue
 		}
-		o := owner{aor: g.aor, contact: c.text, key: c.key, flow: c.bind.Flow, remote: c.bind.Received}
+		o := owner{aor: g.aor, contact: c.text, key: c.key, flow: c.bind.Flow, name: c.bind.Name, remote: c.bind.Received}
 		if added, ok := r.index.claim(o, &c.uri, g.from); !ok {
 			return claimed, errForeign
 		} else if added {
@@ -198,7 +198,7 @@ func (r *Registrar) announce(g *registration) {
 	for i := range g.changes {
 		if c := &g.changes[i]; !c.Gone() {
 			r.deadlines.expires(c.Binding.AOR, c.Binding.Expires)
-			r.flows.Bind(g.from, c.Binding.Name)
+			r.nameFlow(g.from, &c.Binding)
 		}
 	}
 	if len(g.contacts) > 0 && !g.from.Live() { // it ended meanwhile: nobody else will tell

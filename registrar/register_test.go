@@ -169,11 +169,11 @@ func TestSeveralContactsAndQ(t *testing.T) {
 func TestLookupNewestFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		for _, u := range []string{"a", "b", "a"} {
+		for _, u := range []string{"a", "b", "c", "b"} {
 			w.ok(w.ws(), "Contact: <sip:"+u+"@h.invalid>")
 			time.Sleep(time.Second)
 		}
-		if b := w.lookup(alice)[0]; b.Contact != "sip:a@h.invalid" {
+		if b := w.lookup(alice)[0]; b.Contact != "sip:b@h.invalid" {
 			t.Errorf("first is %s, want the one refreshed last", b.Contact)
 		}
 	})
@@ -246,6 +246,29 @@ func TestRefreshByEqualURI(t *testing.T) {
 	w.ok(f, "Contact: <sip:a@h.invalid>") // transport makes another URI
 	w.wantContacts(alice, "sip:%61@H.INVALID;transport=WS", "sip:a@h.invalid")
 	w.wantChanges(registrar.Registered, registrar.Refreshed, registrar.Registered)
+}
+
+// Values of one REGISTER are taken in order; the last of equal ones stays.
+func TestEqualContactsInOneRegister(t *testing.T) {
+	w := newWorld(t)
+	r := w.ok(w.ws(), "Contact: <sip:a@h.invalid>;q=0.1, <sip:%61@h.invalid>;q=0.2, <sip:b@h.invalid>;expires=0, <sip:b@h.invalid>")
+	wantValues(t, r, "Contact", "<sip:%61@h.invalid>;q=0.2;expires=3600", "<sip:b@h.invalid>;expires=3600")
+	w.checkAgreement()
+	w.ok(w.ws(), "Contact: *", "Expires: 0")
+	w.okAs("bob@example.com", w.ws(), "Contact: <sip:a@h.invalid>") // nobody's any more
+}
+
+func TestCreatedAndUpdated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		start := time.Now()
+		w.ok(w.ws(), "Contact: <sip:a@h.invalid>")
+		time.Sleep(time.Minute)
+		w.ok(w.ws(), "Contact: <sip:a@h.invalid>")
+		if b := w.lookup(alice)[0]; !b.Created.Equal(start) || b.Updated.Sub(start) != time.Minute {
+			t.Errorf("created %v, updated %v after the start", b.Created.Sub(start), b.Updated.Sub(start))
+		}
+	})
 }
 
 // RFC 3261 §10.3 step 7: an older CSeq of the same Call-ID aborts the whole request.
