@@ -47,4 +47,4 @@ const used = await bundle(
   { minify: true },
 );
 await writeFile(at('phone/dist/licences.txt'), await licences(used));
-await bundle('e2e/page/main.js', 'e2e/dist/page.js', ['e2e/page/index.html'], { sourcemap: 'inline' });
+await bundle('e2e/page/main.js', 'e2e/dist/page.js', ['e2e/page/index.html'], { sourcemap: 'linked' });

@@ -25,7 +25,7 @@ try {
     await page.waitForFunction((id) => document.querySelector(`[data-testid="${id}"]`).videoWidth > 0, `${name}-remote`);
   }
   await Promise.all([alice.level('above', 60), bob.level('above', 60)]);
-  await alice.says('status', /0:0[2-9]|0:[1-5]/);
+  await alice.says('timer', /0:0[2-9]|0:[1-5]/);
   await page.screenshot({ path });
   await close();
 } finally {

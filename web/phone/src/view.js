@@ -105,10 +105,11 @@ export class PhoneView {
       idle: [line.ended || 'Ready', line.ended ? 'Ready for the next call' : ''],
       calling: [`Calling ${line.peer}…`, line.rings ? `${line.peer} is ringing` : 'Waiting for an answer'],
       ringing: [`${line.peer} is calling`, this.left ? `Answers by itself in ${this.left} s` : ''],
-      up: [`In a call with ${line.peer}, ${this.duration()}`, this.held()],
+      up: [`In a call with ${line.peer}`, this.held()],
     };
     put(parts.status, words[line.state][0]);
     put(parts.detail, words[line.state][1]);
+    put(parts.timer, line.state === 'up' ? this.duration() : '');
   }
 
   held() {
