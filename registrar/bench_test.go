@@ -2,6 +2,7 @@ package registrar_test
 
 import (
 	"context"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -81,4 +82,34 @@ func BenchmarkLookupContact(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkHeld tells what a registered JsSIP holds in store, index and deadlines.
+func BenchmarkHeld(b *testing.B) {
+	const users = 10000
+	for b.Loop() {
+		w := newWorld(b, func(c *registrar.Config) { c.OnEvent = nil })
+		f := w.ws() // flows are counted elsewhere
+		reqs := make([]*sip.Message, users)
+		for i := range reqs {
+			contact := strings.ReplaceAll(jssipContact, "7vq3kl0d", "u"+strconv.Itoa(i))
+			reqs[i] = w.request(without(jssip(contact), "Via")...)
+		}
+		before := heap()
+		for i := range users {
+			if _, err := w.reg.Register(b.Context(), reqs[i], f, "u"+strconv.Itoa(i)+"@example.com"); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heap()-before)/users, "B/binding")
+		runtime.KeepAlive(w)
+		runtime.KeepAlive(reqs)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }

@@ -2,6 +2,7 @@ package registrar_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -251,6 +252,18 @@ func TestLookupContact(t *testing.T) {
 	w.ok(f, "Contact: *", "Expires: 0")
 	if n := len(find("sip:x@h.invalid;transport=ws")); n != 0 {
 		t.Errorf("after removal: %d bindings", n)
+	}
+}
+
+// A PBX that registers many users at one Contact is not one user agent of one user.
+func TestLookupContactOfMany(t *testing.T) {
+	w := newWorld(t)
+	f := w.open(sip.TCP, "203.0.113.5:5060")
+	for i := range 17 {
+		w.okAs("u"+strconv.Itoa(i)+"@example.com", f, "Contact: <sip:pbx@10.0.0.5>")
+	}
+	if list, _ := w.reg.LookupContact(t.Context(), "sip:pbx@10.0.0.5"); len(list) != 0 {
+		t.Errorf("%d bindings", len(list))
 	}
 }
 

@@ -45,10 +45,45 @@ type contactShard struct {
 	owners map[uint64][]owner
 }
 
-// attached is a flow with the AORs that have bindings over it.
+// attached is a flow with the AORs that have bindings over it: nearly always
+// one, thousands over the connection of another proxy.
 type attached struct {
 	flow *flow.Flow
-	aors []string
+	one  string
+	more map[string]struct{}
+}
+
+func (a *attached) add(aor string) {
+	switch {
+	case a.one == "" || a.one == aor:
+		a.one = aor
+	case a.more == nil:
+		a.more = map[string]struct{}{aor: {}}
+	default:
+		a.more[aor] = struct{}{}
+	}
+}
+
+// remove reports whether no AOR is left.
+func (a *attached) remove(aor string) (empty bool) {
+	delete(a.more, aor)
+	if a.one == aor {
+		a.one = ""
+	}
+	return a.one == "" && len(a.more) == 0
+}
+
+func (a *attached) aors() []string {
+	list := make([]string, 0, 1+len(a.more))
+	if a.one != "" {
+		list = append(list, a.one)
+	}
+	for aor := range a.more {
+		if aor != a.one {
+			list = append(list, aor)
+		}
+	}
+	return list
 }
 
 type flowShard struct {
@@ -244,9 +279,7 @@ func (x *index) attach(id flow.ID, aor string, from *flow.Flow) {
 		a = &attached{flow: from}
 		s.byID[id] = a
 	}
-	if !slices.Contains(a.aors, aor) {
-		a.aors = append(a.aors, aor)
-	}
+	a.add(aor)
 }
 
 func (x *index) detach(id flow.ID, aor string) {
@@ -257,10 +290,7 @@ func (x *index) detach(id flow.ID, aor string) {
 	if a == nil {
 		return
 	}
-	if i := slices.Index(a.aors, aor); i >= 0 {
-		a.aors = slices.Delete(a.aors, i, i+1)
-	}
-	if len(a.aors) == 0 {
+	if a.remove(aor) {
 		delete(s.byID, id)
 	}
 }
@@ -301,7 +331,7 @@ func (x *index) aorsOf(id flow.ID) []string {
 	s.RLock()
 	defer s.RUnlock()
 	if a := s.byID[id]; a != nil {
-		return slices.Clone(a.aors)
+		return a.aors()
 	}
 	return nil
 }

@@ -13,6 +13,10 @@ import (
 // that is no longer valid: 404 (RFC 5627 §5.4).
 var ErrNoGRUU = errors.New("no such GRUU")
 
+// maxAccounts is how many AORs at one Contact still are one person's accounts; a
+// PBX may register thousands.
+const maxAccounts = 16
+
 // Lookup returns the bindings of aor by q, then the newest first; none when it
 // is not registered.
 func (r *Registrar) Lookup(ctx context.Context, aor string) ([]Binding, error) {
@@ -84,8 +88,12 @@ func (r *Registrar) LookupContact(ctx context.Context, uri string) ([]Binding, e
 	if err != nil || !u.IsSIP() {
 		return nil, nil
 	}
+	owners := r.index.owners(&u, uri)
+	if len(owners) > maxAccounts {
+		return nil, nil
+	}
 	var found []Binding
-	for _, o := range r.index.owners(&u, uri) {
+	for _, o := range owners {
 		list, err := r.store.Get(ctx, o.aor)
 		if err != nil {
 			return nil, err

@@ -255,7 +255,7 @@ func TestEqualContactsInOneRegister(t *testing.T) {
 	wantValues(t, r, "Contact", "<sip:%61@h.invalid>;q=0.2;expires=3600", "<sip:b@h.invalid>;expires=3600")
 	w.checkAgreement()
 	w.ok(w.ws(), "Contact: *", "Expires: 0")
-	w.okAs("bob@example.com", w.ws(), "Contact: <sip:a@h.invalid>") // nobody's any more
+	w.okAs("bob@example.com", w.open(sip.WSS, "203.0.113.9:40000"), "Contact: <sip:a@h.invalid>") // nobody's any more
 }
 
 func TestCreatedAndUpdated(t *testing.T) {
@@ -461,7 +461,34 @@ func TestStoreOutOfOrder(t *testing.T) {
 		}
 	}
 	store.fail(nil)
-	w.okAs("bob@example.com", w.ws(), "Contact: <sip:a@h.invalid>") // no claim was left
+	w.okAs("bob@example.com", w.open(sip.WSS, "203.0.113.9:40000"), "Contact: <sip:a@h.invalid>") // no claim was left
+}
+
+// again is a store that has a conflict each time, and so calls fn twice.
+type again struct{ *registrar.Memory }
+
+func (s again) Update(ctx context.Context, aor string, fn func([]registrar.Binding) ([]registrar.Binding, error)) error {
+	list, err := s.Get(ctx, aor)
+	if err != nil {
+		return err
+	}
+	if _, err := fn(list); err != nil {
+		return err
+	}
+	return s.Memory.Update(ctx, aor, fn)
+}
+
+func TestUpdateIsRepeated(t *testing.T) {
+	w := newWorld(t, func(c *registrar.Config) { c.Store = again{c.Store.(*registrar.Memory)} })
+	f := w.ws()
+	w.ok(f, jssip(jssipContact)...)
+	w.ok(f, "Contact: <sip:a@h.invalid>, <sip:b@h.invalid>", "Path: <sip:p@h;lr>")
+	w.ok(f, "Contact: <sip:a@h.invalid>;expires=0, <sip:b@h.invalid>", "Path: <sip:p@h;lr>")
+	w.wantContacts(alice, jssipURI, "sip:b@h.invalid")
+	w.checkAgreement()
+	w.wantChanges(registrar.Registered, registrar.Registered, registrar.Registered, registrar.Unregistered, registrar.Refreshed)
+	w.table.Closed(f, sip.CloseGoingAway)
+	w.wantChanges(registrar.GoneAway, registrar.GoneAway)
 }
 
 func TestNewChecksConfig(t *testing.T) {
