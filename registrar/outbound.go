@@ -83,7 +83,7 @@ func pathURI(value string) (sip.URI, error) {
 // useOutbound decides whether reg-ids count (RFC 5626 §6): the client lists
 // "outbound", and the first hop, which is us or the first to add a Path, can do it.
 func useOutbound(g *registration, req *sip.Message) error {
-	asked, bound := false, 0
+	asked, binds, bound := false, false, 0
 	for i := range g.contacts {
 		c := &g.contacts[i]
 		if g.supports&outboundOption == 0 {
@@ -92,17 +92,18 @@ func useOutbound(g *registration, req *sip.Message) error {
 		asked = asked || c.regID > 0
 		if c.seconds > 0 {
 			bound++
+			binds = binds || c.regID > 0
 		}
 	}
 	switch {
 	case !asked:
 		return nil
-	case bound > 1:
+	case binds && bound > 1:
 		return sip.Refuse(400, "reg-id Needs a REGISTER of Its Own")
 	case !firstHopOutbound(g, req):
 		return sip.Refuse(439, "First Hop Lacks Outbound Support")
 	}
-	g.outbound = bound > 0
+	g.outbound = binds
 	return nil
 }
 

@@ -89,6 +89,8 @@ func TestRegIDAmongSeveralContacts(t *testing.T) {
 	w := newWorld(t)
 	w.refused(400, "reg-id", w.ws(), outbound, "Contact: <sip:a@a.invalid>;reg-id=1"+urn1+", <sip:b@a.invalid>")
 	w.ok(w.ws(), outbound, "Contact: <sip:a@a.invalid>;reg-id=1"+urn1+", <sip:b@a.invalid>;expires=0")
+	r := w.ok(w.ws(), outbound, "Contact: <sip:a@a.invalid>;expires=0;reg-id=1"+urn1+", <sip:b@a.invalid>, <sip:c@a.invalid>")
+	wantValues(t, r, "Require")
 }
 
 // RFC 3327 §5.3: Path is kept in order behind our own value, and told back to
