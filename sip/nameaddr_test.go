@@ -1,9 +1,6 @@
 package sip
 
-import (
-	"strings"
-	"testing"
-)
+import "testing"
 
 func TestParseNameAddrRefuses(t *testing.T) { // RFC 3261 §25.1, RFC 4475
 	for _, in := range []string{
@@ -17,7 +14,6 @@ func TestParseNameAddrRefuses(t *testing.T) { // RFC 3261 §25.1, RFC 4475
 		"<sip:a@b> tag=1", "<sip:a@b>x", "<sip:a@b>;", "<sip:a@b>; ;tag=1", "<sip:a@b>;=1", "<sip:a@b>;t ag=1", "<sip:a@b>;tag=1 2", "<sip:a@b>;tag=1;TAG=2",
 		`<sip:a@b>;x="1`, `<sip:a@b>;x="1"2`, `<sip:a@b>;x=1"2"`, `<sip:a@b>;x="1\"`, "<sip:a@b>;x=\"1\r\n2\"", "<sip:a@b>;x=1,2", "<sip:a@b>;x=<1>",
 		"\"a\x01\" <sip:a@b>", "\"a\\\n\" <sip:a@b>", "\"a\" b <sip:a@b>", "a@b <sip:a@b>",
-		"<sip:a@b>" + strings.Repeat(";x", 65),
 	} {
 		if a, err := ParseNameAddr(in); err == nil {
 			t.Errorf("ParseNameAddr(%q) = %+v, want an error", in, a)

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -19,13 +20,40 @@ func TestParseURIRefuses(t *testing.T) { // RFC 3261 §25.1
 		"sip:alice@[2001:db8::1", "sip:alice@2001:db8::1", "sip:2001:db8::10", "sip:alice@[]", "sip:alice@[192.0.2.1]", "sip:alice@[fe80::1%25eth0]", "sip:alice@[2001:db8::1]x", // RFC 5118 §4.2
 		"sip:alice@example.org;", "sip:alice@example.org;;lr", "sip:alice@example.org;=x", "sip:alice@example.org;a=b=c", "sip:alice@example.org;x=\"y\"", "sip:alice@example.org;x=%zz",
 		"sip:alice@example.org;lr;LR", "sip:alice@example.org;transport=udp;transport=tcp", // §19.1.1
-		"sip:alice@example.org;a" + strings.Repeat(";b", 64),
+		"sip:alice@example.org" + manyParams(65),
 		"sip:alice@example.org?", "sip:alice@example.org?a=<b>", "sip:alice@example.org?a=b c",
 		"tel:", "urn:a b", "http://a\"b", "tel:+1<2>",
 	} {
 		if u, err := ParseURI(in); err == nil {
 			t.Errorf("ParseURI(%q) = %+v, want an error", in, u)
 		}
+	}
+}
+
+// manyParams are n parameters with different names.
+func manyParams(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(";p" + strconv.Itoa(i))
+	}
+	return b.String()
+}
+
+func TestParamCount(t *testing.T) { // 64 parameters a value, no more
+	if _, err := ParseURI("sip:alice@example.org" + manyParams(64)); err != nil {
+		t.Errorf("URI with 64 parameters: %v", err)
+	}
+	if _, err := ParseNameAddr("<sip:a@b>" + manyParams(64)); err != nil {
+		t.Errorf("name-addr with 64 parameters: %v", err)
+	}
+	if _, err := ParseURI("sip:alice@example.org" + manyParams(65)); err != errParamCount {
+		t.Errorf("URI with 65 parameters: %v", err)
+	}
+	if _, err := ParseNameAddr("<sip:a@b>" + manyParams(65)); err != errParamCount {
+		t.Errorf("name-addr with 65 parameters: %v", err)
+	}
+	if _, err := ParseNameAddr("<sip:a@b>;x=" + strings.Repeat("y", 1<<16) + ";z"); err != errParamLong {
+		t.Errorf("64 KiB of parameters: %v", err)
 	}
 }
 

@@ -193,6 +193,41 @@ func TestUDPIsChallengedEachTime(t *testing.T) {
 	r.want(0, r.request("INVITE", "", anonymous, bob, r.answer(e, "alice", "pw", "INVITE", "sip:bob@example.org")), f)
 }
 
+func TestSourceKnowsUpstreams(t *testing.T) { // ARCHITECTURE: upstreams are known by their addresses
+	r := newRoom(t)
+	for _, c := range []struct {
+		name, remote, had, want string
+		tr                      sip.Transport
+		dialled                 bool
+	}{
+		{"its address", "192.0.2.50:9", "", "pbx", sip.UDP, false},
+		{"another address", "192.0.2.51:9", "", "", sip.UDP, false},
+		{"an address no longer its", "192.0.2.51:9", "pbx", "", sip.TCP, false},
+		{"dialled by another address", "192.0.2.51:5060", "pbx", "pbx", sip.TCP, true},
+		{"WebSocket from its address", "192.0.2.50:9", "", "", sip.WSS, false},
+	} {
+		f, conn := r.open(c.tr, c.remote)
+		conn.info.Dialled = c.dialled
+		f.SetUpstream(c.had)
+		if err := r.source.Admit(nil, f); err != nil || f.Upstream() != c.want {
+			t.Errorf("%s: %v, %q, want %q", c.name, err, f.Upstream(), c.want)
+		}
+	}
+}
+
+func TestRefusalsSayWhy(t *testing.T) {
+	r := newRoom(t)
+	udp, _ := r.open(sip.UDP, "198.51.100.2:5060")
+	m := r.request("INVITE", "", "<sip:eve@foreign.example>", bob)
+	if a, b := r.want(403, m, udp).Reason, r.want(403, m, r.ws()).Reason; !strings.Contains(a, "upstream") || !strings.Contains(b, "From") {
+		t.Errorf("over UDP %q, over WebSocket %q", a, b)
+	}
+	e := r.want(400, r.request("REGISTER", "", alice, alice, `Authorization: Digest realm="example.org", username="alice"`), r.ws())
+	if e.Reason != "Bad Request: Authorization: qop=auth is required" {
+		t.Errorf("%q", e.Reason)
+	}
+}
+
 func TestAckAndCancelAreNeverChallenged(t *testing.T) { // RFC 3261 §22.1
 	r := newRoom(t)
 	for _, method := range []string{"ACK", "CANCEL"} {

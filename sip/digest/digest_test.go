@@ -122,6 +122,11 @@ func TestVerifyRefuses(t *testing.T) { // RFC 7616 §3.4, §5; RFC 3261 §22.4
 	}
 	r.want(good, 8, Stale, ErrForeign) // the nonce of another connection
 	r.want(good, 0, Stale, ErrForeign)
+	other := must(ParseCredentials(good))
+	other.Realm = "example.net"
+	if got, err := r.a.Verify(other, &Request{"example.net", "REGISTER", "sip:example.org", 7}, r.users); got != Stale || err != ErrForeign {
+		t.Errorf("nonce of another realm: %d, %v", got, err)
+	}
 	r.want(good, 7, OK, nil) // nothing of the above used it up
 }
 
