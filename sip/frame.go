@@ -54,6 +54,9 @@ func (f *Framer) step(b []byte) (more bool, err *StatusError) {
 		return false, f.limits(b, len(b))
 	}
 	end := f.seen + i + 1
+	if err := f.limits(b, end); err != nil {
+		return false, err
+	}
 	switch {
 	case end-f.line < 2 || b[end-2] != '\r':
 		return false, Refuse(400, "Bad Request: LF without CR")
@@ -61,10 +64,7 @@ func (f *Framer) step(b []byte) (more bool, err *StatusError) {
 		return true, f.ended(end)
 	case end == len(b): // folded or not: the next octet tells
 		f.seen = end - 1
-		return false, f.limits(b, end)
-	}
-	if err := f.limits(b, end); err != nil {
-		return false, err
+		return false, nil
 	}
 	if f.seen = end; isBlank(b[end]) && f.line > 0 {
 		return true, nil

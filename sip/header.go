@@ -69,13 +69,13 @@ var headerNames = [headerCount]string{
 func (h Header) String() string { return headerNames[h] }
 
 // compactForms are the registered one-letter names (IANA, SIP Header Fields).
-var compactForms = ['z' - 'a' + 1]string{
-	'a' - 'a': "Accept-Contact", 'b' - 'a': "Referred-By", 'c' - 'a': "Content-Type",
-	'd' - 'a': "Request-Disposition", 'e' - 'a': "Content-Encoding", 'f' - 'a': "From",
-	'i' - 'a': "Call-ID", 'j' - 'a': "Reject-Contact", 'k' - 'a': "Supported", 'l' - 'a': "Content-Length",
-	'm' - 'a': "Contact", 'n' - 'a': "Identity-Info", 'o' - 'a': "Event", 'r' - 'a': "Refer-To",
-	's' - 'a': "Subject", 't' - 'a': "To", 'u' - 'a': "Allow-Events", 'v' - 'a': "Via",
-	'x' - 'a': "Session-Expires", 'y' - 'a': "Identity",
+var compactForms = ['z' + 1]string{
+	'a': "Accept-Contact", 'b': "Referred-By", 'c': "Content-Type",
+	'd': "Request-Disposition", 'e': "Content-Encoding", 'f': "From",
+	'i': "Call-ID", 'j': "Reject-Contact", 'k': "Supported", 'l': "Content-Length",
+	'm': "Contact", 'n': "Identity-Info", 'o': "Event", 'r': "Refer-To",
+	's': "Subject", 't': "To", 'u': "Allow-Events", 'v': "Via",
+	'x': "Session-Expires", 'y': "Identity",
 }
 
 // headerIndex finds a known name by its hash; collisions go to the next slot.
@@ -115,8 +115,8 @@ func HeaderNamed(name string) Header {
 // longForm is the long name of a compact form, and any other name itself.
 func longForm(name string) string {
 	if len(name) == 1 {
-		if c := name[0] | 0x20; c >= 'a' && c <= 'z' && compactForms[c-'a'] != "" {
-			return compactForms[c-'a']
+		if c := lower(name[0]); c <= 'z' && compactForms[c] != "" {
+			return compactForms[c]
 		}
 	}
 	return name
