@@ -119,7 +119,7 @@ func (a *Authority) nonce(sc *scratch, dst []byte, flow uint64, realm string) {
 
 // openNonce checks a nonce and returns when it was made and a number that no
 // other has.
-func (a *Authority) openNonce(sc *scratch, nonce string, flow uint64, realm string) (made, id uint64, err error) {
+func (sc *scratch) openNonce(nonce string, flow uint64, realm string, now uint64) (made, id uint64, err error) {
 	if len(nonce) != nonceLen {
 		return 0, 0, ErrForeign
 	}
@@ -131,7 +131,6 @@ func (a *Authority) openNonce(sc *scratch, nonce string, flow uint64, realm stri
 		return 0, 0, ErrForeign
 	}
 	made = binary.BigEndian.Uint64(sc.raw[:]) >> 16
-	now := a.stamp()
 	if made > now || now-made > uint64(TTL.Milliseconds()) {
 		return 0, 0, ErrExpired
 	}

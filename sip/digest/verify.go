@@ -62,7 +62,8 @@ func (a *Authority) Verify(c *Credentials, r *Request, users Users) (Outcome, er
 	}
 	sc := a.pool.Get().(*scratch)
 	defer a.pool.Put(sc)
-	made, id, err := a.openNonce(sc, c.Nonce, r.Flow, r.Realm)
+	now := a.stamp()
+	made, id, err := sc.openNonce(c.Nonce, r.Flow, r.Realm, now)
 	if err != nil {
 		return Stale, err
 	}
@@ -76,7 +77,7 @@ func (a *Authority) Verify(c *Credentials, r *Request, users Users) (Outcome, er
 	if subtle.ConstantTimeCompare(sc.buf[:at], sc.buf[at:]) != 1 || !found {
 		return BadCredentials, ErrPassword
 	}
-	if !a.counts.use(id, made, a.stamp(), nc) {
+	if !a.counts.use(id, made, now, nc) {
 		return Stale, ErrReplayed
 	}
 	return OK, nil
