@@ -40,6 +40,8 @@ type Config struct {
 	// Page is served beside the WebSocket path on ws and wss listeners; nil: 404.
 	// No key sets it: the demo does.
 	Page http.Handler
+	// Version is the build's, for metrics; no key sets it either.
+	Version string
 
 	warnings []Problem
 }

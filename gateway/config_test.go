@@ -300,7 +300,7 @@ func FuzzConfig(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		if strings.Contains(s, "_file") {
-			t.Skip("would read files of the fuzzer's choice")
+			return // it would read files of the fuzzer's choice
 		}
 		d, c := &decoder{file: "x"}, Default
 		d.object("", d.parse([]byte(s)), c.keys(d))

@@ -50,6 +50,7 @@ func (a *app) run(path string) error {
 // serve runs a gateway until a signal stops it. The first signal drains, the second
 // one ends the process.
 func (a *app) serve(cfg *gateway.Config, log zerolog.Logger, ready func()) error {
+	cfg.Version = versionText()
 	gw, err := a.newServer(cfg, log)
 	if err != nil {
 		return err
