@@ -59,11 +59,9 @@ func TestCallIsForwardedWithViaAndTwoRecordRoutes(t *testing.T) {
 		bob.get("200")
 		alice.quiet()
 		bob.quiet()
-		if n := r.proxy.Counters.Contexts.Load(); n != 0 {
-			t.Errorf("%d response contexts open", n)
-		}
-		if len(r.proxy.Calls()) != 0 || len(r.ended) != 1 || r.ended[0].EndedBy != "bye" {
-			t.Errorf("call table %v, ended %v", r.proxy.Calls(), r.ended)
+		r.clean()
+		if len(r.ended) != 1 || r.ended[0].EndedBy != "bye" || len(r.summaries) != 2 || r.summaries[0].Status != 200 {
+			t.Errorf("ended %v, summaries %v", r.ended, r.summaries)
 		}
 	})
 }
@@ -206,6 +204,77 @@ func TestStrictRouterBeforeUs(t *testing.T) {
 		}
 		bob.answer(bye, 200)
 		alice.get("200")
+	})
+}
+
+// A strict router between us and the PBX: its URI becomes the Request-URI (§16.6 step 6);
+// one before us, too (§16.4).
+func TestStrictRouterBehindUs(t *testing.T) {
+	bubble(t, func(r *rig) {
+		bob := r.phone("bob", "")
+		pbx := r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["bob"] = []Target{bob.target()}
+		_, to := r.call(pbx, bob, "bob", "c1")
+		strict := *to
+		first, _ := addrOf(to.routes[0])
+		strict.target, strict.routes = first, []string{to.routes[1], "<" + to.target + ">"}
+		strict.send("INFO")
+		m := pbx.get("INFO")
+		if m.RequestURI() != to.target || m.Has(sip.Route) {
+			t.Errorf("from a strict router, want Request-URI %s and no Route:\n%s", to.target, m)
+		}
+		pbx.answer(m, 200)
+		bob.get("200")
+		to.cseq++
+		to.routes = append(to.routes, "<sip:203.0.113.1:5060>", "<sip:203.0.113.8;lr>")
+		to.send("INFO")
+		m = pbx.get("INFO")
+		if got := values(m, sip.Route); m.RequestURI() != "sip:203.0.113.1:5060" || len(got) != 2 || got[0] != "<sip:203.0.113.8;lr>" || got[1] != "<"+to.target+">" {
+			t.Errorf("to a strict router:\n%s", m)
+		}
+	})
+}
+
+// ACKs that go nowhere are counted.
+func TestAckDrops(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		routes := from.routes
+		from.routes = nil
+		from.send("ACK")
+		from.routes = routes
+		alice.write("ACK " + from.target + " SIP/2.0\nVia: SIP/2.0/WS a.invalid;branch=z9hG4bKmf\nMax-Forwards: 0\nRoute: " + routes[0] + "," + routes[1] +
+			"\nFrom: " + from.local + "\nTo: " + from.remote + "\nCall-ID: c1\nCSeq: 1 ACK\n\n")
+		bob.quiet()
+		if c := &r.proxy.Counters; c.Dropped(DropAckNoToken) != 1 || c.Dropped(DropAckHops) != 1 {
+			t.Errorf("%d without token, %d without hops counted, want 1 each", c.Dropped(DropAckNoToken), c.Dropped(DropAckHops))
+		}
+	})
+}
+
+// The Branch stages see each copy, and a refusal ends that branch with its status.
+func TestBranchStage(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		var refuse error
+		r.proxy.Branch = func(req *sip.Message, out *sip.Splice, from, to *flow.Flow, w *Target) error {
+			if from != alice.flow || to != bob.flow || w.Name != bob.agent {
+				t.Error("wrong flows or target")
+			}
+			out.Add("X-Stage", "seen")
+			return refuse
+		}
+		alice.request("MESSAGE", "sip:bob@example.com", "m1")
+		if m := bob.get("MESSAGE"); m.Named("X-Stage") != "seen" {
+			t.Errorf("at bob:\n%s", m)
+		}
+		refuse = sip.Refuse(488, "Not Acceptable Here")
+		alice.request("MESSAGE", "sip:bob@example.com", "m2")
+		alice.get("488")
+		bob.quiet()
 	})
 }
 

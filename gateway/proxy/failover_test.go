@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -176,6 +177,53 @@ func TestCancelDuringFailover(t *testing.T) {
 	})
 }
 
+// CANCEL while a connection is being opened: 487, and no INVITE leaves.
+func TestCancelWhileConnecting(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice := r.phone("alice", "")
+		one, two := r.trunk(sip.TCP)
+		r.slow[one.info.Remote] = []func(){}
+		text := alice.request("INVITE", "sip:200@example.com", "c1")
+		alice.cancel(text)
+		alice.get("200")
+		r.slow[one.info.Remote][0]()
+		alice.get("487")
+		one.quiet()
+		two.quiet()
+		r.clean()
+	})
+}
+
+// CANCEL that comes while the INVITE is being written: it goes after the provisional all the same.
+func TestCancelWhileSending(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		text := strings.Replace(inviteText(alice, "c1"), "\n", "\r\n", -1)
+		bob.onSend = func() {
+			m, err := sip.Parse(strings.ReplaceAll(text, "INVITE", "CANCEL"), sip.Frame)
+			if err != nil {
+				t.Error(err)
+			}
+			r.table.Receive(m, alice.flow)
+		}
+		alice.write(text)
+		alice.get("200")
+		inv := bob.get("INVITE")
+		bob.answer(inv, 180)
+		alice.get("180")
+		bob.answer(bob.get("CANCEL"), 200)
+		bob.answer(inv, 487)
+		alice.get("487")
+		r.clean()
+	})
+}
+
+func inviteText(p *peer, callID string) string {
+	return "INVITE sip:bob@example.com SIP/2.0\nVia: SIP/2.0/WS a.invalid;branch=z9hG4bK" + callID + "\nMax-Forwards: 70\nFrom: <sip:" + p.name +
+		"@example.com>;tag=1\nTo: <sip:bob@example.com>\nCall-ID: " + callID + "\nCSeq: 1 INVITE\nContact: <sip:a@a.invalid>\nContent-Length: 0\n\n"
+}
+
 // RFC 3261 §17.1.1.2: over UDP our copy is sent again, unchanged.
 func TestUDPRetransmission(t *testing.T) {
 	bubble(t, func(r *rig) {
@@ -206,12 +254,9 @@ func TestSilentWebSocketFlow(t *testing.T) {
 			alice.request(method, "sip:bob@example.com", "c1")
 			bob.get(method)
 			pass(8*time.Second + 100*time.Millisecond)
-			if method == "INVITE" {
-				alice.get("100")
-			} else {
-				alice.get("100")
-			}
+			alice.get("100") // RFC 4320 §4.1 for the MESSAGE
 			alice.get("480")
+			r.clean()
 			if bob.why != sip.CloseDead {
 				t.Errorf("flow closed for %q, want dead", bob.why)
 			}

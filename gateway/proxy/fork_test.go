@@ -85,6 +85,37 @@ func TestDouble200IsForwarded(t *testing.T) {
 	})
 }
 
+// RFC 3261 §16.7 step 5: after a 6xx no further group is tried.
+func Test6xxStopsSerialSearch(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, a, b := r.phone("alice", ""), r.phone("bob", "-a"), r.phone("bob", "-b")
+		first, second := a.target(), b.target()
+		first.Q, second.Q = 1000, 500
+		r.aors["bob"] = []Target{first, second}
+		alice.request("INVITE", "sip:bob@example.com", "c1")
+		a.answer(a.get("INVITE"), 600)
+		alice.get("600")
+		b.quiet()
+		r.clean()
+	})
+}
+
+// A forked MESSAGE: the first 2xx goes back, no other final does, nothing is cancelled.
+func TestForkedMessage(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, a, b := r.phone("alice", ""), r.phone("bob", "-a"), r.phone("bob", "-b")
+		r.aors["bob"] = []Target{a.target(), b.target()}
+		alice.request("MESSAGE", "sip:bob@example.com", "m1")
+		one, two := a.get("MESSAGE"), b.get("MESSAGE")
+		a.answer(one, 202)
+		alice.get("202")
+		b.answer(two, 200)
+		alice.quiet()
+		b.quiet()
+		r.clean()
+	})
+}
+
 // RFC 3261 §16.7 step 5: 6xx cancels the rest and is forwarded when all have ended.
 func TestForked6xx(t *testing.T) {
 	bubble(t, func(r *rig) {
@@ -268,6 +299,26 @@ func TestTimerC(t *testing.T) {
 		if r.proxy.Counters.TimerC.Load() != 1 {
 			t.Error("Timer C was not counted")
 		}
+	})
+}
+
+// Timer C runs from the start, for a hop that says 100 and nothing more; the next hop is not tried then.
+func TestTimerCWithoutRinging(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.proxy.Times.Ring = time.Hour
+		alice := r.phone("alice", "")
+		one, two := r.trunk(sip.UDP)
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		one.answer(one.get("INVITE"), 100)
+		pass(184 * time.Second)
+		one.quiet()
+		pass(1100 * time.Millisecond)
+		one.get("CANCEL")
+		pass(33 * time.Second)
+		alice.get("100")
+		alice.get("408")
+		two.quiet()
+		r.clean()
 	})
 }
 

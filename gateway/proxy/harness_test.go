@@ -28,6 +28,7 @@ type rig struct {
 	aors      map[string][]Target // by Request-URI user
 	hops      map[netip.AddrPort]*peer
 	refusing  map[netip.AddrPort]bool
+	slow      map[netip.AddrPort][]func() // Reach answers when these are called
 	pongs     map[*flow.Flow]bool
 	asked     int // how often Authenticate was asked
 	summaries []Summary
@@ -64,7 +65,7 @@ func newRig(t testing.TB, cfg Config) *rig {
 	u := &user{}
 	r := &rig{
 		t: t, flows: flow.NewTable(), keys: keys, aors: map[string][]Target{}, hops: map[netip.AddrPort]*peer{},
-		refusing: map[netip.AddrPort]bool{}, pongs: map[*flow.Flow]bool{}, next: 10000,
+		refusing: map[netip.AddrPort]bool{}, slow: map[netip.AddrPort][]func(){}, pongs: map[*flow.Flow]bool{}, next: 10000,
 	}
 	r.table = transaction.NewTable(transaction.Config{User: u})
 	cfg.Table, cfg.Wheel, cfg.Flows, cfg.Keys = r.table, r.table.Wheel(), r.flows, keys
@@ -107,6 +108,11 @@ func (r *rig) Targets(req *sip.Message, _ *flow.Flow) ([]Target, error) {
 func (r *rig) Reach(h Hop, _ int, done func(*flow.Flow, error)) {
 	r.mu.Lock()
 	p, refused := r.hops[h.Addr], r.refusing[h.Addr]
+	if waiting, ok := r.slow[h.Addr]; ok {
+		r.slow[h.Addr] = append(waiting, func() { done(p.current(), nil) })
+		r.mu.Unlock()
+		return
+	}
 	r.mu.Unlock()
 	if p == nil || refused {
 		done(nil, errors.New("connection refused"))
@@ -161,11 +167,19 @@ type peer struct {
 	mu     sync.Mutex
 	inbox  []string
 	closed bool
+	onSend func() // called once, within the next Send
 	why    sip.CloseReason
 	n      int // for branches and tags
 }
 
 func (p *peer) Send(b []byte) error {
+	p.mu.Lock()
+	hook := p.onSend
+	p.onSend = nil
+	p.mu.Unlock()
+	if hook != nil {
+		hook()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -311,6 +325,26 @@ func (p *peer) quiet() {
 	defer p.mu.Unlock()
 	if len(p.inbox) > 0 {
 		p.r.t.Fatalf("%s got, want nothing:\n%s", p.name, p.inbox[0])
+	}
+}
+
+// clean fails if the proxy still holds something for a call that is over.
+func (r *rig) clean() {
+	r.t.Helper()
+	settle()
+	if n := r.proxy.Counters.Contexts.Load(); n != 0 {
+		r.t.Errorf("%d response contexts open", n)
+	}
+	if n := len(r.proxy.Calls()); n != 0 {
+		r.t.Errorf("%d calls in the table", n)
+	}
+	if l := &r.proxy.waiting; l.n != 0 || len(l.wait) != 0 {
+		r.t.Errorf("%d wait for flows", l.n)
+	}
+	for i := range r.proxy.watch.shards {
+		if n := len(r.proxy.watch.shards[i].first); n != 0 {
+			r.t.Errorf("something hangs on %d flows", n)
+		}
 	}
 }
 

@@ -98,6 +98,9 @@ func TestHoldEndsWith480(t *testing.T) {
 		alice.cancel(text)
 		alice.get("200")
 		alice.get("487")
+		if l := &r.proxy.waiting; l.n != 0 || len(l.wait) != 0 {
+			t.Errorf("%d still wait", l.n)
+		}
 		again := bob.back().register()
 		again.quiet()
 	})
@@ -214,6 +217,38 @@ func TestCalleesTabDies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A tab that was given up after reconnect_grace comes back: it hears CANCEL and does not ring on.
+func TestGivenUpTabIsCancelledWhenItIsBack(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, tabs, inv, _ := r.fork(1)
+		bob := tabs[0]
+		bob.answer(inv[0], 180)
+		alice.get("180")
+		bob.hangup(sip.CloseLost)
+		pass(6 * time.Second)
+		alice.get("480")
+		again := bob.back().register()
+		again.answer(again.get("CANCEL"), 200)
+		again.answer(inv[0], 487)
+		again.get("ACK")
+		alice.quiet()
+		r.clean()
+	})
+}
+
+// The caller reconnects while it rings and is lost again: CANCEL.
+func TestCallerReconnectsAndDies(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, tabs, inv, _ := r.fork(1)
+		tabs[0].answer(inv[0], 180)
+		alice.get("180")
+		alice.hangup(sip.CloseLost)
+		again := alice.back().register()
+		again.hangup(sip.CloseGoingAway)
+		tabs[0].get("CANCEL")
+	})
 }
 
 // The caller reconnects while it rings: the call goes on and its answer reaches the new socket.

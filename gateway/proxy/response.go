@@ -255,13 +255,7 @@ func (b *branch) heardLocked() {
 func (rc *responseContext) provisionalLocked(b *branch, m *sip.Message) {
 	b.heardLocked()
 	b.proceeded = true
-	if b.done {
-		if b.abandoned {
-			rc.cancelBranchLocked(b)
-		}
-		return
-	}
-	if !rc.invite {
+	if b.done || !rc.invite {
 		return // RFC 4320 §4.1: none but 100 goes to a non-INVITE, and that is the transaction's
 	}
 	b.timerC = time.Now().Add(rc.p.Times.TimerC)
