@@ -235,6 +235,86 @@ func TestStrictRouterBehindUs(t *testing.T) {
 	})
 }
 
+// A UDP phone that never registered: the dialog's token names its address (RFC 3581, RFC 5626).
+func TestUDPPhone(t *testing.T) {
+	bubble(t, func(r *rig) {
+		bob, phone := r.phone("bob", ""), r.connect("desk", sip.UDP, "198.51.100.30:5060")
+		r.aors["bob"] = []Target{bob.target()}
+		from, to := r.call(phone, bob, "bob", "c1")
+		to.send("INFO")
+		m := phone.get("INFO")
+		if via := m.TopVia(); via.Transport != "UDP" {
+			t.Errorf("our Via says %s", via.Transport)
+		}
+		phone.answer(m, 200)
+		bob.get("200")
+		from.p = r.connect("eve", sip.UDP, "198.51.100.31:5060")
+		from.send("BYE")
+		from.p.get("407") // another address proves nothing
+		from.p = phone
+		from.send("BYE")
+		bob.answer(bob.get("BYE"), 200)
+		phone.get("200")
+		bob.hangup(sip.CloseGoingAway)
+		pass(61 * time.Second)
+		phone.quiet()
+		r.clean()
+	})
+}
+
+// RFC 6026 §7: over UDP the callee sends its 200 again until the ACK arrives; each goes through, each ACK too.
+func TestLostAck(t *testing.T) {
+	bubble(t, func(r *rig) {
+		pbx, desk := r.pbx(sip.UDP, "203.0.113.1:5060"), r.connect("desk", sip.UDP, "198.51.100.30:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		desk.request("INVITE", "sip:200@example.com", "c1")
+		inv := pbx.get("INVITE")
+		pbx.answer(inv, 200)
+		first := desk.get("200")
+		pass(500 * time.Millisecond)
+		pbx.answer(inv, 200)
+		again := desk.get("200")
+		if first.String() != again.String() {
+			t.Errorf("the 200 sent again differs:\n%s\n%s", first, again)
+		}
+		from := desk.uac(again)
+		from.send("ACK")
+		from.send("ACK")
+		one, two := pbx.get("ACK"), pbx.get("ACK")
+		if one.TopVia().Branch == inv.TopVia().Branch || one.TopVia().Branch == two.TopVia().Branch {
+			t.Error("an ACK to a 2xx is a transaction of its own (RFC 3261 §17.1.1.3)")
+		}
+		pass(40 * time.Second)
+		pbx.answer(inv, 200) // the transaction is over: nobody hears of it
+		desk.quiet()
+		to := pbx.uas(inv)
+		to.p = r.connect("pbx2", sip.UDP, "203.0.113.1:40001") // another port of the upstream
+		to.send("BYE")
+		desk.answer(desk.get("BYE"), 200)
+		to.p.get("200")
+		r.clean()
+	})
+}
+
+// RFC 3261 §17.2.1: the caller's INVITE sent again is answered from what was sent, not forwarded again.
+func TestCallersRetransmission(t *testing.T) {
+	bubble(t, func(r *rig) {
+		bob, desk := r.phone("bob", ""), r.connect("desk", sip.UDP, "198.51.100.30:5060")
+		r.aors["bob"] = []Target{bob.target()}
+		text := desk.request("INVITE", "sip:bob@example.com", "c1")
+		inv := bob.get("INVITE")
+		bob.answer(inv, 180)
+		desk.get("180")
+		desk.write(text)
+		desk.get("180")
+		bob.quiet()
+		bob.answer(inv, 486)
+		desk.get("486")
+		pass(600 * time.Millisecond)
+		desk.get("486") // timer G: no ACK yet
+	})
+}
+
 // ACKs that go nowhere are counted.
 func TestAckDrops(t *testing.T) {
 	bubble(t, func(r *rig) {
@@ -368,6 +448,9 @@ func TestPathTokenFromUpstream(t *testing.T) {
 		bob, alice := r.phone("bob", ""), r.phone("alice", "")
 		pbx := r.pbx(sip.UDP, "203.0.113.1:5060")
 		path := "Route: " + bob.target().Route[0]
+		half := string(r.keys.Append(nil, flow.Token{Side: flow.Caller, Flow: bob.flow.ID, Name: bob.agent}, ""))
+		pbx.request("MESSAGE", "sip:bob@phone.invalid;transport=ws", "m0", "Route: <sip:"+half+"@192.0.2.1;lr>")
+		pbx.get("403") // a dialog's token is no Path
 		pbx.request("MESSAGE", "sip:bob@phone.invalid;transport=ws", "m1", path)
 		m := bob.get("MESSAGE")
 		if m.RequestURI() != "sip:bob@phone.invalid;transport=ws" || m.Has(sip.Route) {

@@ -94,8 +94,9 @@ func (t *callTable) hash(seed maphash.Seed, parts ...string) uint64 {
 	return h.Sum64()
 }
 
-// answered enters the dialog that the 2xx m makes; branch b brought it.
-func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Message) {
+// answered enters the dialog that the 2xx m makes; branch b brought it. It returns the call
+// that had to go for it.
+func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Message) (forgotten *call) {
 	c := &call{p: p, key: t.key(m.CallID(), m.FromTag(), m.ToTag())}
 	n, _ := m.CSeq()
 	from := rc.from.Current()
@@ -115,10 +116,7 @@ func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Me
 			p.watch.add(&c.side[i].watch, f, &c.side[i])
 		}
 	}
-	if old := t.enter(c); old != nil {
-		old.leave("forgotten")
-		p.Counters.CallsForgotten.Add(1)
-	}
+	return t.enter(c)
 }
 
 // own copies what c says into one string of its own, so that no message lives as long as the call.
@@ -275,7 +273,7 @@ func (t *callTable) refreshed(m *sip.Message) {
 }
 
 // end forgets the call that a BYE has ended.
-func (t *callTable) end(p *Proxy, bye *sip.Message) {
+func (t *callTable) end(bye *sip.Message) {
 	k := t.key(bye.CallID(), bye.FromTag(), bye.ToTag())
 	t.mu.Lock()
 	c := t.calls[k]

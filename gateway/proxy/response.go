@@ -77,6 +77,8 @@ type act struct {
 	lines []string
 	resp  *sip.Message
 	n     int
+	call  *call
+	up    string
 }
 
 type actKind uint8
@@ -86,7 +88,9 @@ const (
 	actReach                 // open a flow to hop
 	actCancel
 	actPing
-	actGhost // acknowledge and end a late 2xx
+	actGhost    // acknowledge and end a late 2xx
+	actFinished // tell of the final response
+	actForgotten
 )
 
 func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, set []Target) *responseContext {
@@ -154,6 +158,14 @@ func (rc *responseContext) do(a *act) {
 		rc.p.Network.Ping(f, rc.p.Times.Pong, func(alive bool) { b.ponged(f, alive) })
 	case actGhost:
 		rc.p.endGhost(a.b, a.resp, a.n == 0)
+	case actFinished:
+		if a.req.Method() == "BYE" && a.n != 401 && a.n != 407 {
+			rc.p.calls.end(a.req)
+		}
+		rc.p.finished(a.req, rc.from, a.n, a.up, rc.started)
+	case actForgotten:
+		rc.p.Counters.CallsForgotten.Add(1)
+		a.call.leave("forgotten")
 	}
 }
 
@@ -312,7 +324,9 @@ func (rc *responseContext) noteCallLocked(b *branch, m *sip.Message) {
 	case rc.inDialog:
 		rc.p.calls.refreshed(m)
 	default:
-		rc.p.calls.answered(rc.p, rc, b, m)
+		if old := rc.p.calls.answered(rc.p, rc, b, m); old != nil {
+			rc.todo(act{kind: actForgotten, call: old})
+		}
 	}
 }
 
@@ -458,10 +472,7 @@ func (rc *responseContext) closeLocked(up string) {
 	p.Counters.Contexts.Add(-1)
 	p.Wheel.Stop(&rc.timer)
 	p.watch.remove(&rc.watch)
-	if rc.req.Method() == "BYE" && rc.final != 401 && rc.final != 407 {
-		p.calls.end(p, rc.req)
-	}
-	p.finished(rc.req, rc.from, rc.final, up, rc.started)
+	rc.todo(act{kind: actFinished, req: rc.req, n: rc.final, up: up})
 	for _, t := range rc.targets {
 		p.waiting.remove(&t.wait)
 		t.ways = t.ways[t.way : t.way+1 : t.way+1]
