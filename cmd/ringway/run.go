@@ -26,6 +26,8 @@ type server interface {
 	Shutdown(ctx context.Context) error
 }
 
+func newServer(cfg *gateway.Config, log zerolog.Logger) (server, error) { return gateway.New(cfg, log) }
+
 // drainLimit is how long calls that are being set up may take to finish.
 const drainLimit = 30 * time.Second
 

@@ -22,6 +22,7 @@ type Watcher interface {
 
 const (
 	shardCount = 64
+	transports = int(sip.WSS) + 1
 	// maxAdopted bounds UDP peers that are remembered without a binding (a caller in a dialog).
 	maxAdopted = 100_000
 	// adoptedIdle is how long such a peer is remembered after its last datagram.
@@ -33,7 +34,8 @@ const (
 type Table struct {
 	watchers []Watcher
 	last     atomic.Uint64 // the newest id
-	count    atomic.Int64
+	open     [transports]atomic.Int64
+	opened   [transports]atomic.Uint64
 	shards   [shardCount]shard
 	takeover sync.Mutex // before Flow.mu
 
@@ -91,7 +93,9 @@ func (t *Table) enter(f *Flow) {
 	s.Lock()
 	s.byID[f.ID] = f
 	s.Unlock()
-	t.count.Add(1)
+	n := f.Info().Transport
+	t.open[n].Add(1)
+	t.opened[n].Add(1)
 }
 
 // Datagram makes the flow of a UDP peer for one received datagram: the adopted
@@ -158,7 +162,7 @@ func (t *Table) remove(f *Flow) bool {
 	s.Lock()
 	delete(s.byID, f.ID)
 	s.Unlock()
-	t.count.Add(-1)
+	t.open[f.Info().Transport].Add(-1)
 	return true
 }
 
@@ -229,7 +233,17 @@ func (t *Table) ByName(n Name) *Flow {
 }
 
 // Len is the number of flows entered.
-func (t *Table) Len() int { return int(t.count.Load()) }
+func (t *Table) Len() (n int) {
+	for i := range t.open {
+		n += int(t.open[i].Load())
+	}
+	return n
+}
+
+// Count is how many flows of a transport are open now, and how many ever were.
+func (t *Table) Count(tr sip.Transport) (open, opened uint64) {
+	return uint64(max(0, t.open[tr].Load())), t.opened[tr].Load()
+}
 
 // All returns a snapshot of the flows entered.
 func (t *Table) All() []*Flow {

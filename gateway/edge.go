@@ -1,0 +1,72 @@
+package gateway
+
+import (
+	"time"
+
+	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/registrar"
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transport"
+)
+
+// edge names user agents and the ways to them (registrar.Edge).
+type edge struct{ *flow.Keys }
+
+// PathFor is the Path value that leads over f to name (RFC 3327, RFC 5626 §5.1).
+func (e *edge) PathFor(name flow.Name, f *flow.Flow) string {
+	info := f.Info()
+	b := make([]byte, 0, 128)
+	b = append(b, "<sip:"...)
+	b = e.Append(b, flow.Token{Side: flow.Registered, Flow: f.ID, Name: name}, "")
+	b = append(b, '@')
+	b = append(b, info.Advertise...)
+	b = append(b, ";transport="...)
+	b = append(b, pathTransport(info.Transport)...)
+	return string(append(b, ";lr;ob>"...))
+}
+
+// pathTransport is never wss, which is no transport parameter (RFC 7118 §5.2.3).
+func pathTransport(t sip.Transport) string {
+	return [...]string{sip.UDP: "udp", sip.TCP: "tcp", sip.TLS: "tls", sip.WS: "ws", sip.WSS: "ws"}[t]
+}
+
+// network reaches next hops over the transports (proxy.Network).
+type network Gateway
+
+// Reach finds or opens a flow to a hop.
+func (n *network) Reach(h proxy.Hop, size int, done func(*flow.Flow, error)) {
+	n.transports.Reach(transport.Hop{Addr: h.Addr, Transport: h.Transport}, size, func(f *flow.Flow, err error) {
+		if err == nil {
+			n.source.Mark(f)
+		}
+		done(f, err)
+	})
+}
+
+// Ping asks whether the client of a WebSocket is there.
+func (n *network) Ping(f *flow.Flow, within time.Duration, done func(alive bool)) {
+	n.web.Ping(f, within, done)
+}
+
+// bindingChanged logs and counts what happens to registrations (registrar.Config.OnEvent).
+func (g *Gateway) bindingChanged(e registrar.Event) {
+	b := &e.Binding
+	g.count.binding(e.Change)
+	if e.Change == registrar.Refreshed {
+		g.log.Debug().Str("aor", b.AOR).Uint64("flow", uint64(b.Flow)).Msg("refreshed")
+		return
+	}
+	g.log.Info().Str("aor", b.AOR).Str("change", string(e.Change)).Uint64("flow", uint64(b.Flow)).
+		Str("transport", b.Transport.String()).Str("user_agent", b.UserAgent).Msg("binding")
+}
+
+// finished logs each request that was proxied (proxy.Config.Finished).
+func (g *Gateway) finished(s proxy.Summary) {
+	g.count.response(s.Status)
+	if s.Method != "INVITE" && s.Status < 300 {
+		return
+	}
+	g.log.Info().Str("call_id", s.CallID).Str("method", s.Method).Int("status", s.Status).Str("upstream", s.Upstream).
+		Uint64("flow", uint64(s.From.ID)).Int64("dur_ms", s.Took.Milliseconds()).Msg("request")
+}

@@ -1,0 +1,253 @@
+// Package gateway assembles Ringway: it reads the configuration, wires the rooms
+// together, decides which of them serves a request, and runs them. It is the only place
+// where siblings know each other.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ringway/ringway/gateway/policy"
+	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/trunk"
+	"github.com/ringway/ringway/gateway/ws"
+	"github.com/ringway/ringway/registrar"
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/digest"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+	"github.com/ringway/ringway/sip/transport"
+)
+
+// Gateway is one running Ringway.
+type Gateway struct {
+	cfg *Config
+	log zerolog.Logger
+
+	flows        *flow.Table
+	keys         *flow.Keys
+	transactions *transaction.Table
+	transports   *transport.Layer // UDP, TCP, TLS
+	web          *ws.Server       // WebSocket
+	trunks       *trunk.Set
+	registrar    *registrar.Registrar
+	proxy        *proxy.Proxy
+	core         *core
+	source       *policy.Source
+	digest       *policy.Digest
+	flood        *policy.Flood
+	count        counters
+	admin        *adminServer
+
+	ready chan struct{}
+	state atomic.Pointer[string] // why not ready; "" when it is
+}
+
+// New checks cfg and wires everything; nothing is opened or started before Run.
+// Errors say in one line what is wrong and where.
+func New(cfg *Config, log zerolog.Logger) (*Gateway, error) {
+	g := &Gateway{cfg: cfg, log: log, flows: flow.NewTable(), ready: make(chan struct{})}
+	g.say("starting")
+	var err error
+	if g.keys, err = flow.OpenKeys(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	own, err := newOwn(cfg, net.InterfaceAddrs)
+	if err != nil {
+		return nil, fmt.Errorf("own addresses: %w", err)
+	}
+	users, err := usersOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.core = &core{own: own, log: log}
+	g.transactions = transaction.NewTable(transaction.Config{User: g.core, MaxPending: cfg.Limits.FlowTransactions})
+	g.trunks = trunk.NewSet(cfg.Upstreams, net.DefaultResolver)
+	if err := g.wirePolicy(own, users); err != nil {
+		return nil, err
+	}
+	if err := g.wireRegistrar(own); err != nil {
+		return nil, err
+	}
+	if err := g.wireProxy(own, users); err != nil {
+		return nil, err
+	}
+	if err := g.wireTransports(); err != nil {
+		return nil, err
+	}
+	for _, w := range []flow.Watcher{&g.count, g.registrar, g.proxy} {
+		g.flows.Watch(w)
+	}
+	g.admin = newAdmin(g)
+	return g, nil
+}
+
+func usersOf(cfg *Config) (*digest.Table, error) {
+	users := make([]digest.User, len(cfg.Users))
+	for i, u := range cfg.Users {
+		users[i] = digest.User{Name: u.Name, Realm: u.Domain, MD5: u.HA1, SHA256: u.HA1SHA256}
+	}
+	return digest.NewTable(users)
+}
+
+// wirePolicy sets the order of admission: who it is from, how much of it, who they are.
+func (g *Gateway) wirePolicy(own *own, users *digest.Table) error {
+	g.source = &policy.Source{UpstreamOf: g.trunks.UpstreamOf}
+	g.flood = policy.NewFlood(nil)
+	g.digest = &policy.Digest{Authority: digest.New(nil, nil), Users: users, Logins: policy.NewLogins(nil)}
+	identity := &policy.Identity{Domains: own, Digest: g.digest, Flood: g.flood, Realm: own.first}
+	g.core.stages = []stage{g.flood, identity}
+	g.core.prove = identity.Prove
+	return nil
+}
+
+func (g *Gateway) wireRegistrar(own *own) (err error) {
+	g.registrar, err = registrar.New(registrar.Config{
+		Store: registrar.NewMemory(), Flows: g.flows, Edge: &edge{g.keys}, Own: own.Own,
+		OnEvent:    g.bindingChanged,
+		MinExpires: g.cfg.Limits.MinExpires, MaxExpires: g.cfg.Limits.MaxExpires,
+		MaxBindings: g.cfg.Limits.ContactsPerAOR, Grace: g.cfg.ReconnectGrace,
+	})
+	g.core.registrar = g.registrar
+	return err
+}
+
+func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
+	rules, err := trunk.CompileRules(g.cfg.Routes)
+	if err != nil {
+		return err
+	}
+	g.core.router = &router{own: own, registrar: g.registrar, known: knownOf(users), trunks: g.trunks, rules: rules}
+	g.proxy = proxy.New(proxy.Config{
+		Table: g.transactions, Wheel: g.transactions.Wheel(), Flows: g.flows, Keys: g.keys,
+		Router: g.core.router, Network: (*network)(g),
+		Identity:     newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys),
+		Authenticate: g.core.prove,
+		Branch:       g.leave,
+		Finished:     g.finished,
+		Times: proxy.Times{
+			Ring: g.cfg.RingTimeout, Try: g.cfg.TryTimeout, Grace: g.cfg.ReconnectGrace, DeadPeerBye: g.cfg.DeadPeerBye,
+		},
+	})
+	g.core.proxy = g.proxy
+	return nil
+}
+
+// leave is the hygiene of every copy that leaves (proxy.Config.Branch).
+func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, _ *flow.Flow, _ *proxy.Target) error {
+	policy.Scrub(req, out, from.Upstream() != "", g.core.own.isRealm)
+	return nil
+}
+
+// receive takes each message that a transport read.
+func (g *Gateway) receive(m *sip.Message, from *flow.Flow) {
+	g.source.Mark(from)
+	if m.IsRequest() {
+		g.count.request(m.Method())
+	}
+	g.transactions.Receive(m, from)
+}
+
+// Ready is closed once everything that is to be listened on is open.
+func (g *Gateway) Ready() <-chan struct{} { return g.ready }
+
+func (g *Gateway) say(state string) { g.state.Store(&state) }
+
+// Run opens what is to be listened on and serves until ctx ends or a part fails.
+// A port in use is an error at once.
+func (g *Gateway) Run(ctx context.Context) error {
+	if err := g.listen(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	parts := []func(context.Context) error{
+		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.admin.run, g.rotateKeys,
+	}
+	ended := make(chan error, len(parts))
+	var running sync.WaitGroup
+	for _, part := range parts {
+		running.Go(func() { ended <- part(ctx) })
+	}
+	g.say("")
+	close(g.ready)
+	g.log.Info().Int("users", len(g.cfg.Users)).Int("upstreams", len(g.cfg.Upstreams)).Msg("ready")
+	var first error
+	for range parts {
+		if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+			first = errors.Join(first, err)
+			cancel() // one part down: all down, a supervisor starts us again
+		}
+	}
+	running.Wait()
+	return first
+}
+
+// listen opens all sockets, or none.
+func (g *Gateway) listen() error {
+	done, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := g.transports.Listen(); err != nil {
+		return err
+	}
+	if err := g.web.Listen(); err != nil {
+		return errors.Join(err, g.transports.Run(done)) // whose context has ended closes what it opened
+	}
+	if err := g.admin.listen(); err != nil {
+		return errors.Join(err, g.transports.Run(done), g.web.Run(done))
+	}
+	return nil
+}
+
+// Shutdown takes no new calls, lets those in set-up finish, and closes the flows
+// with 1012 spread over the time until ctx's deadline.
+func (g *Gateway) Shutdown(ctx context.Context) error {
+	g.say("draining")
+	g.transactions.Shutdown()
+	g.web.Drain()
+	g.settle(ctx)
+	return errors.Join(g.web.Shutdown(ctx), g.transports.Shutdown(ctx))
+}
+
+// settle waits until no request is without its final response, or for half of
+// the time there is: the rest is for closing.
+func (g *Gateway) settle(ctx context.Context) {
+	limit := 5 * time.Second
+	if end, ok := ctx.Deadline(); ok {
+		limit = time.Until(end) / 2
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	look := time.NewTicker(20 * time.Millisecond)
+	defer look.Stop()
+	for g.proxy.Counters.Contexts.Load() > 0 {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// rotateKeys brings in new token keys when their day is over.
+func (g *Gateway) rotateKeys(ctx context.Context) error {
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-hourly.C:
+			if err := g.keys.Rotate(now); err != nil {
+				g.log.Error().Err(err).Msg("flow keys were not rotated; the old ones stay")
+			}
+		}
+	}
+}

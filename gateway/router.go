@@ -1,0 +1,186 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/trunk"
+	"github.com/ringway/ringway/registrar"
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/digest"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// router decides where a request goes that carries no token of ours: the location
+// service, then the dial rules (docs/architecture.md). It implements proxy.Router.
+type router struct {
+	own       *own
+	registrar *registrar.Registrar
+	known     func(aor string) bool // a user of ours, registered or not
+	trunks    *trunk.Set
+	rules     *trunk.Rules
+}
+
+var (
+	errNotFound  = sip.Refuse(404, "Not Found")
+	errAway      = sip.Refuse(480, "Temporarily Unavailable")
+	errForeign   = sip.Refuse(403, "Forbidden: not a domain of this server")
+	errNoUser    = sip.Refuse(404, "Not Found: Request-URI names no user")
+	errBadURI    = sip.Refuse(400, "Bad Request: Request-URI is no SIP URI")
+	errTrunkGone = &sip.StatusError{Code: 503, Reason: "Service Unavailable: no address of the upstream is known", Headers: []string{"Retry-After: 10"}}
+)
+
+// Targets is the target set (RFC 3261 §16.5), or 403 for a domain that is not ours,
+// 404 for nobody we know, 480 for a user who is not registered.
+func (r *router) Targets(req *sip.Message, from *flow.Flow) ([]proxy.Target, error) {
+	u, err := sip.ParseURI(req.RequestURI())
+	if err != nil {
+		return nil, errBadURI
+	}
+	if domain, ok := r.own.Domain(u.Host, u.Port); ok {
+		return r.local(&u, domain, from)
+	}
+	if b, err := r.registrar.LookupContact(context.Background(), req.RequestURI()); err != nil || len(b) > 0 {
+		return targetsOf(b), err // SIP.js names its peer so in an attended transfer
+	}
+	if name, ok := r.trunks.ByHost(u.Host); ok && from.Upstream() == "" {
+		return r.trunk(name)
+	}
+	return nil, errForeign
+}
+
+// local is a request to a domain of ours.
+func (r *router) local(u *sip.URI, domain string, from *flow.Flow) ([]proxy.Target, error) {
+	if u.User == "" {
+		return nil, errNoUser
+	}
+	u.Host, u.Port = domain, 0
+	if _, gruu := u.Params.Value("gr"); gruu {
+		return r.instance(u)
+	}
+	aor := u.AOR()
+	bindings, err := r.registrar.Lookup(context.Background(), aor)
+	if err != nil || len(bindings) > 0 {
+		return targetsOf(bindings), err
+	}
+	if from.Upstream() == "" {
+		if name, ok := r.rules.Match(domain, u.User); ok {
+			return r.trunk(name)
+		}
+	}
+	if r.known(aor) {
+		return nil, errAway
+	}
+	return nil, errNotFound
+}
+
+// instance is a request to a GRUU: one instance and nobody else (RFC 5627 §5.4).
+func (r *router) instance(u *sip.URI) ([]proxy.Target, error) {
+	_, bindings, err := r.registrar.LookupGRUU(context.Background(), u)
+	switch {
+	case errors.Is(err, registrar.ErrNoGRUU):
+		return nil, errNotFound
+	case err == nil && len(bindings) == 0:
+		return nil, errAway
+	}
+	return targetsOf(bindings), err
+}
+
+func targetsOf(bindings []registrar.Binding) []proxy.Target {
+	out := make([]proxy.Target, len(bindings))
+	for i := range bindings {
+		b := &bindings[i]
+		out[i] = proxy.Target{URI: b.Target(), Q: int(b.Q), Route: b.Path, Name: b.Name}
+	}
+	return out
+}
+
+func (r *router) trunk(name string) ([]proxy.Target, error) {
+	hops := hopsOf(r.trunks, name)
+	if len(hops) == 0 {
+		return nil, errTrunkGone
+	}
+	return []proxy.Target{{Hops: hops, Upstream: name, TryTimeout: r.trunks.Group(name).TryTimeout}}, nil
+}
+
+func hopsOf(trunks *trunk.Set, name string) []proxy.Hop {
+	targets := trunks.Targets(name)
+	hops := make([]proxy.Hop, len(targets))
+	for i, t := range targets {
+		hops[i] = proxy.Hop{Addr: t.Addr, Transport: t.Hop.Transport}
+	}
+	return hops
+}
+
+// identity answers the proxy's questions of who is who (proxy.Identity).
+type identity struct {
+	*own
+	trunks *trunk.Set
+	names  map[flow.Name]string // of the upstreams
+}
+
+func newIdentity(o *own, trunks *trunk.Set, groups []trunk.Group, keys *flow.Keys) *identity {
+	id := &identity{own: o, trunks: trunks, names: map[flow.Name]string{}}
+	for _, g := range groups {
+		id.names[keys.UpstreamName(g.Name)] = g.Name
+	}
+	return id
+}
+
+// Upstream is the upstream that name stands for.
+func (id *identity) Upstream(name flow.Name) string { return id.names[name] }
+
+// Hops are the addresses of an upstream, in order.
+func (id *identity) Hops(upstream string) []proxy.Hop { return hopsOf(id.trunks, upstream) }
+
+// HopOf is the address that u leads to when it belongs to the upstream: in a
+// dialog a PBX may name another port or another of its addresses, never a third party's.
+func (id *identity) HopOf(upstream string, u *sip.URI) (proxy.Hop, bool) {
+	addr, ok := hostAddr(u.Host)
+	if !ok {
+		return id.hopByName(upstream, u)
+	}
+	if id.trunks.UpstreamOf(addrPort(addr, u.Port)) != upstream {
+		return proxy.Hop{}, false
+	}
+	h := proxy.Hop{Transport: transportOf(u)}
+	port := u.Port
+	if port == 0 {
+		port = defaultPort(h.Transport)
+	}
+	h.Addr = addrPort(addr, port)
+	return h, true
+}
+
+// hopByName is the hop whose host name u has.
+func (id *identity) hopByName(upstream string, u *sip.URI) (proxy.Hop, bool) {
+	for _, t := range id.trunks.Targets(upstream) {
+		if !strings.EqualFold(t.Hop.Host, u.Host) {
+			continue
+		}
+		h := proxy.Hop{Addr: t.Addr, Transport: t.Hop.Transport}
+		if u.Port != 0 {
+			h.Addr = addrPort(t.Addr.Addr(), u.Port)
+		}
+		if tr := transportOf(u); tr != 0 {
+			h.Transport = tr
+		}
+		return h, true
+	}
+	return proxy.Hop{}, false
+}
+
+// knownOf tells users who are not registered (480) from nobody (404).
+func knownOf(users digest.Users) func(aor string) bool {
+	return func(aor string) bool {
+		at := strings.LastIndexByte(aor, '@')
+		for _, alg := range []digest.Algorithm{digest.MD5, digest.SHA256} {
+			if _, ok := users.HA1(aor[:at], aor[at+1:], alg); ok {
+				return true
+			}
+		}
+		return false
+	}
+}
