@@ -1,12 +1,8 @@
 package transport
 
 import (
-	"errors"
 	"hash/maphash"
-	"net"
-	"os"
 	"strconv"
-	"syscall"
 
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
@@ -31,20 +27,4 @@ func Refuse(m *sip.Message, err error, from *flow.Flow) {
 		SourcePort: remote.Port(),
 		Headers:    status.Headers,
 	}))
-}
-
-// ListenError is err of a listening call in few words.
-func ListenError(err error) error {
-	var op *net.OpError
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return errors.New("address already in use: does another SIP server run here?")
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return errors.New("no interface has this address")
-	case errors.Is(err, os.ErrPermission):
-		return errors.New("permission denied: ports below 1024 need CAP_NET_BIND_SERVICE")
-	case errors.As(err, &op):
-		return op.Err
-	}
-	return err
 }

@@ -297,3 +297,11 @@ func (s *Socket) SetWriteDeadline(t time.Time) error {
 	}
 	return s.tcp.SetWriteDeadline(t)
 }
+
+// Limit sets how much may wait for the peer, in octets and in writes, before it
+// is taken for slow: 1 MiB and 256 without it.
+func (s *Socket) Limit(bytes, writes int) {
+	s.mu.Lock()
+	s.limits.bytes, s.limits.writes = bytes, writes
+	s.mu.Unlock()
+}
