@@ -219,6 +219,7 @@ func TestCancelIsRetransmittedOverUDP(t *testing.T) {
 		tx, id := r.send("INVITE", bob)
 		bob.Write(response(180, "INVITE", id))
 		tx.Cancel(`Reason: SIP;cause=200;text="Call completed elsewhere"`)
+		bob.Write(response(100, "CANCEL", id)) // no answer yet
 		r.wait(2 * time.Second)
 		var branches []string
 		for _, a := range bob.Take() {

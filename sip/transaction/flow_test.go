@@ -204,6 +204,23 @@ func TestFailFlow(t *testing.T) {
 	})
 }
 
+// Nobody comes back, and nobody says so: what was kept goes when it is of no use any more.
+func TestUndeliveredEnds(t *testing.T) {
+	for _, method := range []string{"INVITE", "MESSAGE"} {
+		inBubble(t, func(r *rig) {
+			alice := r.alice(sip.WS)
+			alice.Write(request(method, branch1))
+			alice.Hangup(sip.CloseLost)
+			r.forward(200)
+			r.wait(time.Minute)
+			r.wantEvents("request "+method, "32s ended: transport failed")
+			if n := r.Residue(); n != 0 {
+				t.Errorf("%d entries left", n)
+			}
+		})
+	}
+}
+
 // The callee comes back: its answer is taken from the new flow, ACK and CANCEL go there, and
 // a request that it had not answered at all goes again.
 func TestCalleeMoves(t *testing.T) {
@@ -222,6 +239,21 @@ func TestCalleeMoves(t *testing.T) {
 		bob2.Write(response(486, "INVITE", silent))
 		r.wantSent(bob2, "ACK", "ACK")
 		r.wantEvents("response 180", "response 487", "response 486")
+	})
+	inBubble(t, func(r *rig) { // the CANCEL had its answer; the new flow is lost as well
+		bob := r.bob(sip.WS)
+		tx, id := r.send("INVITE", bob)
+		bob.Write(response(180, "INVITE", id))
+		tx.Cancel()
+		bob.Write(response(200, "CANCEL", id))
+		bob.Hangup(sip.CloseLost)
+		bob2 := r.reconnect(bob)
+		r.FlowMoved(bob.Flow(), bob2.Flow())
+		r.wantSent(bob2)
+		r.FailFlow(bob.Flow())
+		r.wantEvents("response 180")
+		r.FailFlow(bob2.Flow())
+		r.wantEvents("failed: transport failed")
 	})
 }
 

@@ -213,6 +213,7 @@ func TestNonInviteServer(t *testing.T) {
 		r.wait(time.Second)
 		alice.Write(request("MESSAGE", branch1)) // Trying: discarded
 		r.forward(180)                           // RFC 4320 §4.1: never
+		r.forward(100)                           // and not yet
 		r.wait(3 * time.Second)
 		r.wantSent(alice, "3.5s 100")
 		alice.Write(request("MESSAGE", branch1))
@@ -224,9 +225,16 @@ func TestNonInviteServer(t *testing.T) {
 		r.wait(30 * time.Second)
 		r.wantEvents("request MESSAGE", "36s ended")
 		s := r.Stats()
-		if s.Drops[transaction.UnsentInterim] != 1 || s.Drops[transaction.UnsentLate] != 1 {
+		if s.Drops[transaction.UnsentInterim] != 2 || s.Drops[transaction.UnsentLate] != 1 {
 			t.Errorf("drops %v", s.Drops)
 		}
+	})
+	inBubble(t, func(r *rig) { // RFC 4320 §4.1: 100 at any time on reliable transports
+		alice := r.alice(sip.WS)
+		alice.Write(request("MESSAGE", branch1))
+		r.forward(100)
+		r.wait(time.Minute)
+		r.wantSent(alice, "100")
 	})
 	inBubble(t, func(r *rig) { // timer J is zero
 		alice := r.alice(sip.TCP)
@@ -311,8 +319,9 @@ func TestMaxPending(t *testing.T) {
 				alice.Flow().SetUpstream("pbx")
 			}
 			alice.Write(request("INVITE", "z9hG4bK-1"))
+			alice.Write(request("INVITE", "z9hG4bK-2"))
 			r.forward(200)
-			for _, b := range []string{"z9hG4bK-2", "z9hG4bK-3", "z9hG4bK-4"} {
+			for _, b := range []string{"z9hG4bK-3", "z9hG4bK-4"} {
 				alice.Write(request("INVITE", b))
 			}
 			r.wantSent(alice, want...)
