@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,7 +34,7 @@ type rig struct {
 	asked     int // how often Authenticate was asked
 	summaries []Summary
 	ended     []Call
-	next      uint16
+	next      atomic.Uint32
 }
 
 // user breaks the circle between the table and its user.
@@ -65,7 +66,7 @@ func newRig(t testing.TB, cfg Config) *rig {
 	u := &user{}
 	r := &rig{
 		t: t, flows: flow.NewTable(), keys: keys, aors: map[string][]Target{}, hops: map[netip.AddrPort]*peer{},
-		refusing: map[netip.AddrPort]bool{}, slow: map[netip.AddrPort][]func(){}, pongs: map[*flow.Flow]bool{}, next: 10000,
+		refusing: map[netip.AddrPort]bool{}, slow: map[netip.AddrPort][]func(){}, pongs: map[*flow.Flow]bool{},
 	}
 	r.table = transaction.NewTable(transaction.Config{User: u})
 	cfg.Table, cfg.Wheel, cfg.Flows, cfg.Keys = r.table, r.table.Wheel(), r.flows, keys
@@ -228,8 +229,7 @@ func (r *rig) connect(name string, tr sip.Transport, remote string) *peer {
 
 // phone connects a registered WebSocket user agent; its instance makes tabs of one user differ.
 func (r *rig) phone(user, instance string) *peer {
-	r.next++
-	p := r.connect(user+instance, sip.WS, fmt.Sprintf("198.51.100.1:%d", r.next))
+	p := r.connect(user+instance, sip.WS, fmt.Sprintf("198.51.100.1:%d", 10000+r.next.Add(1)))
 	p.flow.AuthenticatedAs(user + "@example.com")
 	p.agent = r.keys.NameOf(user+"@example.com", instance, 1, "")
 	r.flows.Bind(p.flow, p.agent)
@@ -238,8 +238,7 @@ func (r *rig) phone(user, instance string) *peer {
 
 // back connects the user agent of p anew; its old connection may still be there.
 func (p *peer) back() *peer {
-	p.r.next++
-	q := p.r.connect(p.name, sip.WS, fmt.Sprintf("198.51.100.1:%d", p.r.next))
+	q := p.r.connect(p.name, sip.WS, fmt.Sprintf("198.51.100.1:%d", 10000+p.r.next.Add(1)))
 	q.agent = p.agent
 	return q
 }

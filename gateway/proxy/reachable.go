@@ -13,3 +13,10 @@ func (p *Proxy) Reachable(targets []Target) bool {
 	}
 	return false
 }
+
+// CallCount is the length of the call table.
+func (p *Proxy) CallCount() int {
+	p.calls.mu.Lock()
+	defer p.calls.mu.Unlock()
+	return len(p.calls.calls)
+}
