@@ -75,7 +75,7 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 	t := g.transactions.Stats()
 	s := admin.Snapshot{
 		Flows: map[string]uint64{}, FlowsOpened: map[string]uint64{}, FlowsClosed: map[string]uint64{},
-		Bindings: uint64(bindings), Calls: uint64(len(g.proxy.Calls())),
+		Bindings: uint64(bindings), Calls: uint64(g.proxy.CallCount()),
 		ServerTransactions: uint64(t.Live[transaction.ServerInvite] + t.Live[transaction.ServerOther]),
 		ClientTransactions: uint64(t.Live[transaction.ClientInvite] + t.Live[transaction.ClientOther]),
 		Requests:           map[string]uint64{}, Responses: map[string]uint64{}, Drops: map[string]uint64{},

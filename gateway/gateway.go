@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,7 @@ type Gateway struct {
 	trunks       *trunk.Set
 	registrar    *registrar.Registrar
 	proxy        *proxy.Proxy
+	network      proxy.Network // over transports and web
 	core         *core
 	source       *policy.Source
 	digest       *policy.Digest
@@ -53,40 +55,51 @@ type Gateway struct {
 // New checks cfg and wires everything; nothing is opened or started before Run.
 // Errors say in one line what is wrong and where.
 func New(cfg *Config, log zerolog.Logger) (*Gateway, error) {
-	g := &Gateway{cfg: cfg, log: log, flows: flow.NewTable(), ready: make(chan struct{})}
+	g := &Gateway{}
+	g.network = (*network)(g)
+	if err := g.wire(cfg, log); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// wire is New but for the network, which tests have in memory.
+func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
+	g.cfg, g.log, g.flows, g.ready = cfg, log, flow.NewTable(), make(chan struct{})
 	g.say("starting")
 	var err error
 	if g.keys, err = flow.OpenKeys(cfg.StateDir); err != nil {
-		return nil, err
+		return err
 	}
 	own, err := newOwn(cfg, net.InterfaceAddrs)
 	if err != nil {
-		return nil, fmt.Errorf("own addresses: %w", err)
+		return fmt.Errorf("own addresses: %w", err)
 	}
 	users, err := usersOf(cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	g.core = &core{own: own, log: log}
-	g.transactions = transaction.NewTable(transaction.Config{User: g.core, MaxPending: cfg.Limits.FlowTransactions})
+	g.transactions = transaction.NewTable(transaction.Config{User: g.core, MaxPending: cfg.Limits.FlowTransactions,
+		OnPanic: func(v any) { g.panicked(v, debug.Stack()) }})
 	g.trunks = trunk.NewSet(cfg.Upstreams, net.DefaultResolver)
 	if err := g.wirePolicy(own, users); err != nil {
-		return nil, err
+		return err
 	}
 	if err := g.wireRegistrar(own); err != nil {
-		return nil, err
+		return err
 	}
 	if err := g.wireProxy(own, users); err != nil {
-		return nil, err
+		return err
 	}
 	if err := g.wireTransports(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, w := range []flow.Watcher{&g.count, g.registrar, g.proxy} {
 		g.flows.Watch(w)
 	}
 	g.admin = newAdmin(g)
-	return g, nil
+	return nil
 }
 
 func usersOf(cfg *Config) (*digest.Table, error) {
@@ -110,7 +123,7 @@ func (g *Gateway) wirePolicy(own *own, users *digest.Table) error {
 
 func (g *Gateway) wireRegistrar(own *own) (err error) {
 	g.registrar, err = registrar.New(registrar.Config{
-		Store: registrar.NewMemory(), Flows: g.flows, Edge: &edge{g.keys}, Own: own.Own,
+		Store: registrar.NewMemory(), Flows: g.flows, Edge: &edge{g.keys}, Own: own.Own, Key: g.keys.Derive("temporary GRUU"),
 		OnEvent:    g.bindingChanged,
 		MinExpires: g.cfg.Limits.MinExpires, MaxExpires: g.cfg.Limits.MaxExpires,
 		MaxBindings: g.cfg.Limits.ContactsPerAOR, Grace: g.cfg.ReconnectGrace,
@@ -127,7 +140,7 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 	g.core.router = &router{own: own, registrar: g.registrar, known: knownOf(users), trunks: g.trunks, rules: rules}
 	g.proxy = proxy.New(proxy.Config{
 		Table: g.transactions, Wheel: g.transactions.Wheel(), Flows: g.flows, Keys: g.keys,
-		Router: g.core.router, Network: (*network)(g),
+		Router: g.core.router, Network: g.network,
 		Identity:     newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys),
 		Authenticate: g.core.prove,
 		Branch:       g.leave,

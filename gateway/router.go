@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/ringway/ringway/gateway/proxy"
@@ -57,7 +58,7 @@ func (r *router) local(u *sip.URI, domain string, from *flow.Flow) ([]proxy.Targ
 		return nil, errNoUser
 	}
 	u.Host, u.Port = domain, 0
-	if _, gruu := u.Params.Value("gr"); gruu {
+	if registrar.IsGRUU(u) {
 		return r.instance(u)
 	}
 	aor := u.AOR()
@@ -88,11 +89,27 @@ func (r *router) instance(u *sip.URI) ([]proxy.Target, error) {
 	return targetsOf(bindings), err
 }
 
+// targetsOf is one target a binding. The flows of one instance (RFC 5626 §5: one
+// phone, several reg-ids) get one Name, which makes them alternatives in reg-id order.
 func targetsOf(bindings []registrar.Binding) []proxy.Target {
 	out := make([]proxy.Target, len(bindings))
+	if len(bindings) > 1 {
+		slices.SortStableFunc(bindings, func(a, b registrar.Binding) int {
+			if a.Q != b.Q {
+				return int(b.Q) - int(a.Q)
+			}
+			return a.RegID - b.RegID
+		})
+	}
 	for i := range bindings {
 		b := &bindings[i]
 		out[i] = proxy.Target{URI: b.Target(), Q: int(b.Q), Route: b.Path, Name: b.Name}
+		if b.Instance == "" {
+			continue
+		}
+		if j := slices.IndexFunc(bindings[:i], func(o registrar.Binding) bool { return o.Instance == b.Instance }); j >= 0 {
+			out[i].Name = out[j].Name
+		}
 	}
 	return out
 }

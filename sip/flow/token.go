@@ -145,6 +145,13 @@ func (k *Keys) NameOf(aor, instance string, regID int, contact string) Name {
 	return k.name("ua", aor, instance, strconv.Itoa(regID), contact)
 }
 
+// Derive is a key of 32 bytes for another purpose, the same as long as the keys are kept.
+func (k *Keys) Derive(purpose string) []byte {
+	out := make([]byte, sha256.Size)
+	k.ring.Load().names.sum(out, []byte("derive "+purpose), "")
+	return out
+}
+
 // UpstreamName hashes an upstream's name.
 func (k *Keys) UpstreamName(upstream string) Name { return k.name("upstream", upstream) }
 
