@@ -51,7 +51,7 @@ func mustParse(t testing.TB, text string) *Message {
 
 func TestMessageAccessors(t *testing.T) {
 	m := mustParse(t, "\r\n\r\n"+request("Route: <sip:p1;lr>, <sip:p2,x;lr>", "k : path,outbound",
-		"Subject: one\r\n two\r\n\tthree", "X-Thing:v", "s-thing: w", "ROUTE: <sip:p3;lr>")+"body")
+		"Subject: one \t\r\n two\r\n\tthree", "X-Thing:v", "x : 90", "s-thing: w", "ROUTE: <sip:p3;lr>")+"body")
 	if !m.IsRequest() || m.Method() != "INVITE" || m.Status() != 0 || m.ReasonPhrase() != "" {
 		t.Error("not an INVITE", m.Method(), m.Status())
 	}
@@ -66,6 +66,7 @@ func TestMessageAccessors(t *testing.T) {
 		{"Body", m.Body(), "body"},
 		{"folded value, RFC 3261 §7.3.1", m.Named("subject"), "one two three"},
 		{"compact name, RFC 3261 §7.3.3", m.Named("s"), "one two three"},
+		{"compact name looked up by its long one", m.Named("session-EXPIRES"), "90"},
 		{"Named known", m.Named("supported"), "path,outbound"},
 		{"Named other", m.Named("x-THING"), "v"},
 		{"Named absent", m.Named("X-Nothing"), ""},

@@ -151,6 +151,7 @@ func TestStampVia(t *testing.T) { // RFC 3261 §18.2.1, RFC 3581 §4
 		{"forged", "SIP/2.0/UDP 192.0.2.1;received=10.9.9.9;branch=z9hG4bK1;rport=1", "192.0.2.1", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;received=192.0.2.1;rport=4711"},
 		{"forged received alone", "SIP/2.0/UDP 192.0.2.1;received=10.9.9.9;branch=z9hG4bK1", "192.0.2.1", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1"},
 		{"IPv6 in another spelling", "SIP/2.0/UDP [2001:DB8:0::9]:5060;branch=z9hG4bK1", "2001:db8::9", "SIP/2.0/UDP [2001:DB8:0::9]:5060;branch=z9hG4bK1"},
+		{"IPv4 mapped into IPv6", "SIP/2.0/UDP [::ffff:192.0.2.1];branch=z9hG4bK1", "192.0.2.1", "SIP/2.0/UDP [::ffff:192.0.2.1];branch=z9hG4bK1"},
 		{"IPv6 with zone", "SIP/2.0/UDP [fe80::1];rport", "fe80::1%eth0", "SIP/2.0/UDP [fe80::1];received=fe80::1;rport=4711"},
 		{"first of two", "SIP/2.0/UDP 10.0.0.1;rport , SIP/2.0/UDP b;rport;received=1.1.1.1", "192.0.2.1", "SIP/2.0/UDP 10.0.0.1;received=192.0.2.1;rport=4711 , SIP/2.0/UDP b;rport;received=1.1.1.1"},
 		{"quoted and folded", "SIP/2.0/UDP 10.0.0.1\r\n ;x=\";rport;\\\",\" ;\r\n rport\r\n ;y", "192.0.2.1", "SIP/2.0/UDP 10.0.0.1\r\n ;x=\";rport;\\\",\" ;y;received=192.0.2.1;rport=4711"},
@@ -218,6 +219,17 @@ func TestAppendReply(t *testing.T) { // RFC 3261 §8.2.6
 	diff(t, "a To tag stays (§8.2.6.2)", string(tagged.AppendReply(nil, &Reply{Status: 481, Reason: "No", ToTag: "b1"})),
 		lines("SIP/2.0 481 No", "Via: SIP/2.0/WS ws1.invalid;branch=z9hG4bK1", "From: <sip:alice@example.org>;tag=a1",
 			"To: sip:bob@example.org ;tag=mine", "Call-ID: call-1", "CSeq: 7 INVITE", "Content-Length: 0"))
+}
+
+func TestReplyToUnreadableTo(t *testing.T) { // a tag put behind it could land anywhere
+	text := request("To: \"Bob <sip:bob@example.org>")
+	m, err := Parse(text, Frame)
+	if err == nil || m == nil {
+		t.Fatal(m, err)
+	}
+	if got := string(m.AppendReply(nil, &Reply{Status: 400, ToTag: "b1"})); !strings.Contains(got, "\r\nTo: \"Bob <sip:bob@example.org>\r\n") {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestStatusText(t *testing.T) { // RFC 3261 §21
