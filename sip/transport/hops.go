@@ -66,6 +66,7 @@ func (h *hops) init(l *Layer) {
 	h.routes = make(map[netip.Addr]route)
 }
 
+// end gives up what is being dialled.
 func (h *hops) end() { h.cancel() }
 
 // route chooses the listeners for a peer: bound to the address that faces it,

@@ -182,6 +182,7 @@ func (l *Layer) end() {
 	l.starting.Lock()
 	l.ended = true
 	l.starting.Unlock()
+	l.hops.end()
 	l.shaking.Lock()
 	for s := range l.shakes {
 		s.CloseWith(sip.CloseShutdown)
