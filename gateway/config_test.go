@@ -8,7 +8,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"math/big"
 	"net/netip"
 	"os"
@@ -23,9 +22,8 @@ import (
 
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/siptest"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected messages of testdata/config")
 
 const testConfigs = "../testdata/config"
 
@@ -129,7 +127,7 @@ func TestGoodConfigs(t *testing.T) {
 func compareText(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join(testConfigs, name+".txt")
-	if *update {
+	if *siptest.Update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -279,6 +277,22 @@ func TestExpand(t *testing.T) {
 		if got, err := expand(in); err == nil {
 			t.Errorf("expand(%q) = %q, want an error", in, got)
 		}
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	known := map[string]bool{"listen": true, "limits": true, "ping": true, "pong": true, "upstreams": true}
+	for name, want := range map[string]string{
+		"lisetn": ` (did you mean "listen"?)`, "listne": ` (did you mean "listen"?)`, "Upstreams": ` (did you mean "upstreams"?)`, "upstream": ` (did you mean "upstreams"?)`,
+		"pign": ` (did you mean "ping"?)`, // one swap is nearer than two changes: not pong
+		"zzz":  "; there are: limits, listen, ping, pong, upstreams",
+	} {
+		if got := suggest(name, known); got != want {
+			t.Errorf("suggest(%q) = %q, want %q", name, got, want)
+		}
+	}
+	if got := distance("pign", "ping"); got != 1 {
+		t.Errorf("a swap counts %d, want 1", got)
 	}
 }
 
