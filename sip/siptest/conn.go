@@ -158,7 +158,7 @@ func (c *Conn) Write(text string) {
 	}
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	m, err := sip.Parse(text, c.framing())
+	m, err := sip.Parse(text, c.Framing())
 	if err != nil {
 		c.net.gateway.ReceiveBad(m, err, c.Flow())
 		return
@@ -166,7 +166,8 @@ func (c *Conn) Write(text string) {
 	c.net.gateway.Receive(m, c.Flow())
 }
 
-func (c *Conn) framing() sip.Framing {
+// Framing implements Wire.
+func (c *Conn) Framing() sip.Framing {
 	switch c.info.Transport {
 	case sip.UDP:
 		return sip.Datagram

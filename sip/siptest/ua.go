@@ -24,8 +24,10 @@ type UA struct {
 	user string // of the AOR
 	host string
 
+	notify func() // told of each Seen, under mu; nil: nobody
+
 	mu       sync.Mutex
-	conn     *Conn
+	conn     Wire
 	addr     netip.AddrPort
 	seen     []Seen
 	dialogs  []*dialog // newest last
@@ -58,9 +60,36 @@ type Seen struct {
 
 type received struct {
 	m    *sip.Message
-	conn *Conn
+	conn Wire
 	tag  string // our To tag
 }
+
+// Wire is what a UA needs of a connection: a Conn, or a real one.
+type Wire interface {
+	// Write sends one message.
+	Write(text string)
+	Closed() bool
+	// Framing is how messages stand on it.
+	Framing() sip.Framing
+}
+
+// NewUAOn is a user agent on a connection that is not of a Net; addr is the
+// address it names in Via and Contact. Whoever reads the connection calls Receive.
+// notify, unless nil, is called after each message and note, and must not call the UA.
+func NewUAOn(name string, opt UAOptions, conn Wire, addr netip.AddrPort, notify func()) *UA {
+	u := &UA{Name: name, opt: opt, addr: addr, conn: conn, notify: notify}
+	u.user, u.host, _ = strings.Cut(opt.AOR, "@")
+	return u
+}
+
+// Rewire makes conn the connection that the UA sends on.
+func (u *UA) Rewire(conn Wire) { u.mu.Lock(); u.conn = conn; u.mu.Unlock() }
+
+// Receive takes a message that arrived on conn, and does what a UA does unasked.
+func (u *UA) Receive(conn Wire, text string) { u.receive(conn, Arrival{time.Now(), text}) }
+
+// Note adds a remark to what reached the UA, such as the end of a connection.
+func (u *UA) Note(s string) { u.note(s) }
 
 // NewUA connects a user agent to the gateway.
 func (n *Net) NewUA(name string, opt UAOptions) *UA {
@@ -89,11 +118,12 @@ func (u *UA) take(c *Conn) {
 	c.Handle(func(a Arrival) { u.receive(c, a) }, func(why sip.CloseReason) { u.note("closed: " + string(why)) })
 }
 
-// Conn is the UA's connection.
+// Conn is the UA's connection in memory; nil for one of NewUAOn's.
 func (u *UA) Conn() *Conn {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.conn
+	c, _ := u.conn.(*Conn)
+	return c
 }
 
 // Reconnect opens a new connection from another port. What is in the UA stays: dialogs, counters.
@@ -116,18 +146,26 @@ func (u *UA) Seen() []Seen {
 func (u *UA) note(s string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.seen = append(u.seen, Seen{At: time.Now(), UA: u.Name, Note: s})
+	u.seeLocked(Seen{At: time.Now(), Note: s})
+}
+
+func (u *UA) seeLocked(s Seen) {
+	s.UA = u.Name
+	u.seen = append(u.seen, s)
+	if u.notify != nil {
+		u.notify()
+	}
 }
 
 // receive notes a message and does what a UA does unasked.
-func (u *UA) receive(c *Conn, a Arrival) {
+func (u *UA) receive(c Wire, a Arrival) {
 	u.mu.Lock()
-	u.seen = append(u.seen, Seen{At: a.At, UA: u.Name, Text: a.Text})
-	m, err := sip.Parse(a.Text, c.framing())
+	u.seeLocked(Seen{At: a.At, Text: a.Text})
+	m, err := sip.Parse(a.Text, c.Framing())
 	var out []string
 	switch {
 	case err != nil:
-		u.seen = append(u.seen, Seen{At: a.At, UA: u.Name, Note: "cannot parse it: " + err.Error()})
+		u.seeLocked(Seen{At: a.At, Note: "cannot parse it: " + err.Error()})
 	case m.IsRequest():
 		out = u.requestLocked(m, c)
 	default:
@@ -139,7 +177,7 @@ func (u *UA) receive(c *Conn, a Arrival) {
 	}
 }
 
-func (u *UA) requestLocked(m *sip.Message, c *Conn) (out []string) {
+func (u *UA) requestLocked(m *sip.Message, c Wire) (out []string) {
 	switch m.Method() {
 	case "ACK":
 	case "CANCEL":
