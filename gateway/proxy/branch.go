@@ -14,7 +14,8 @@ type branch struct {
 	w       *Target // the way it goes
 	tx      *transaction.Client
 	to      *flow.Flow
-	records int // Record-Route values that the request left with
+	name    flow.Name // whom to speaks for
+	records int       // Record-Route values that the request left with
 
 	started   bool // Start has returned
 	cancelled bool // a CANCEL is wanted or on its way
@@ -55,7 +56,7 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 		rc.unlock()
 		return
 	}
-	b := &branch{t: t, w: a.w, to: f}
+	b := &branch{t: t, w: a.w, to: f, name: a.name}
 	if rc.invite {
 		b.records = 2 + countValues(req, sip.RecordRoute)
 	}

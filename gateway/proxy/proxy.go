@@ -32,8 +32,8 @@ type Config struct {
 	// Authenticate proves who is behind a flow by the request's credentials: nil,
 	// or the *sip.StatusError (407) to answer with.
 	Authenticate func(req *sip.Message, from *flow.Flow) error
-	// Speaks reports whether what the peer proved to be covers name, for a flow
-	// that name is not bound to. Optional.
+	// Speaks reports whether what the peer proved to be covers name, for a flow that name is
+	// not bound to, where the proxy does not know it itself (after a restart). Optional.
 	Speaks func(f *flow.Flow, name flow.Name) bool
 	// Branch is run over each copy of a request before it leaves (header hygiene, SDP); an error ends the branch
 	// with its status. Optional.
@@ -132,6 +132,7 @@ type Proxy struct {
 
 	watch   watchIndex
 	waiting waitList
+	gone    goneList
 	calls   callTable
 	names   sync.Map // upstream name → flow.Name
 }
@@ -142,6 +143,7 @@ func New(cfg Config) *Proxy {
 	p.Times = cfg.Times.withDefaults()
 	p.watch.init()
 	p.waiting.init()
+	p.gone.init()
 	p.calls.init(cfg.MaxCalls)
 	return p
 }

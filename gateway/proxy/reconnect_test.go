@@ -74,7 +74,7 @@ func TestHoldEndsWith480(t *testing.T) {
 		from, _ := r.call(alice, bob, "bob", "c1")
 		bob.hangup(sip.CloseLost)
 		from.send("ACK")
-		text := from.send("INVITE")
+		from.send("INVITE")
 		alice.get("100")
 		from.send("INFO")
 		pass(24 * time.Second)
@@ -93,7 +93,7 @@ func TestHoldEndsWith480(t *testing.T) {
 		if n := r.proxy.Counters.Dropped(DropAckAway); n != 1 {
 			t.Errorf("%d held ACKs dropped, want 1", n)
 		}
-		text = from.send("INVITE")
+		text := from.send("INVITE")
 		alice.get("100")
 		alice.cancel(text)
 		alice.get("200")
@@ -140,10 +140,37 @@ func TestInDialogFromUnknownFlowIsChallenged(t *testing.T) {
 		from.p.get("403")
 		bob.quiet()
 		from.p = alice.back()
+		from.send("INFO", "X-Password: alice@example.com") // not registered yet, but alice
+		bob.answer(bob.get("INFO"), 200)
+		from.p.get("200")
+		from.send("ACK")
+		bob.get("ACK")
 		from.p.register()
 		from.send("BYE")
 		bob.answer(bob.get("BYE"), 200)
 		from.p.get("200")
+	})
+}
+
+// The same while the old socket is not known to be dead; and after dead_peer_bye it is too late.
+func TestAuthenticatedForTheTokensAOR(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, to := r.call(alice, bob, "bob", "c1")
+		from.p = alice.back()
+		from.send("INFO", "X-Password: alice@example.com")
+		bob.answer(bob.get("INFO"), 200)
+		from.p.get("200")
+		bob.hangup(sip.CloseLost)
+		pass(61 * time.Second)
+		alice.get("BYE") // for bob
+		to.p = bob.back()
+		to.send("INFO", "X-Password: bob@example.com")
+		to.p.get("403")
+		if n := len(r.proxy.gone.byName); n != 0 {
+			t.Errorf("%d names of gone flows kept", n)
+		}
 	})
 }
 
@@ -397,7 +424,7 @@ func TestInDialogRequestOnHalfOpenSocket(t *testing.T) {
 		from, _ := r.call(alice, bob, "bob", "c1")
 		from.send("INVITE")
 		first := bob.get("INVITE") // into the void
-		pass(20 * time.Second)
+		pass(10 * time.Second)
 		alice.get("100")
 		alice.quiet()
 		if bob.why != sip.CloseDead {
@@ -410,6 +437,33 @@ func TestInDialogRequestOnHalfOpenSocket(t *testing.T) {
 		}
 		again.answer(inv, 200)
 		alice.get("200")
+	})
+}
+
+// The same when the binding has ended meanwhile (reconnect_grace): the dialog lives on.
+func TestInDialogRequestOutlivesTheBinding(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob := r.phone("alice", ""), r.phone("bob", "")
+		r.aors["bob"] = []Target{bob.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		from.send("INVITE")
+		bob.get("INVITE")
+		bob.hangup(sip.CloseLost)
+		pass(5 * time.Second)
+		r.flows.Unbind(bob.flow, bob.agent)
+		pass(5 * time.Second)
+		again := bob.back().register()
+		inv := again.get("INVITE")
+		alice.get("100")
+		again.answer(inv, 200)
+		alice.get("200")
+		from.send("ACK")
+		again.get("ACK")
+		pass(2 * time.Minute)
+		alice.quiet() // no BYE: bob is back
+		again.hangup(sip.CloseLost)
+		pass(61 * time.Second)
+		alice.get("BYE")
 	})
 }
 

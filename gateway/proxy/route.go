@@ -34,7 +34,8 @@ var (
 	errBadURI    = sip.Refuse(400, "Bad Request: Request-URI is no SIP URI")
 )
 
-// preprocess is §16.4, and decides whether the sender may use the tokens it shows.
+// preprocess is §16.4, and decides whether the sender may use the tokens it shows. An maddr
+// in the Request-URI is neither honoured nor stripped: no address of a client's picks where we send.
 func (p *Proxy) preprocess(req *sip.Message, from *flow.Flow) (route, error) {
 	r, err := p.readRoutes(req)
 	if err != nil {
@@ -176,8 +177,8 @@ func (p *Proxy) admitParty(req *sip.Message, from *flow.Flow, r *route) error {
 	return nil
 }
 
-// isParty: the token's own flow, one that took it over or speaks for its name, or
-// any address of its upstream.
+// isParty: the token's own flow, one that took it over, speaks for its name or has
+// authenticated for its AOR, or any address of its upstream.
 func (p *Proxy) isParty(t flow.Token, from *flow.Flow) bool {
 	if t.Flow != 0 && t.Flow == from.ID || from.SpeaksFor(t.Name) {
 		return true
@@ -196,7 +197,7 @@ func (p *Proxy) isParty(t flow.Token, from *flow.Flow) bool {
 			return true
 		}
 	}
-	return p.Speaks != nil && p.Speaks(from, t.Name)
+	return p.sameUser(t.Name, from) || p.Speaks != nil && p.Speaks(from, t.Name)
 }
 
 // nameOf is the name that stands for from in the Caller's token.

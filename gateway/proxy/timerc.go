@@ -103,6 +103,12 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 			b.moveLocked(c)
 			return
 		}
+		if b.w.hold > 0 && !b.heard { // it never got there: it waits for the client, beyond the end of its binding
+			b.abandoned = true
+			rc.closeBranchLocked(b)
+			rc.holdLocked(b.t, b.name)
+			return
+		}
 		rc.abandonLocked(b, answer{err: errAway})
 	case due(&b.tryBy, now):
 		rc.p.Counters.Failovers.Add(1)
@@ -153,9 +159,6 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 		rc.abandonLocked(b, answer{err: errAway})
 	default:
 		b.graceBy = rc.now().Add(rc.p.Times.Grace)
-		if b.w.hold > 0 && !b.heard { // the transaction sends it again when the client is back
-			b.graceBy = rc.started.Add(b.w.hold)
-		}
 		rc.armLocked()
 	}
 }
@@ -186,9 +189,9 @@ func (rc *responseContext) holdLocked(t *target, name flow.Name) {
 		rc.endLocked(t, answer{err: errAway})
 		return
 	}
-	d := w.hold
-	if d == 0 {
-		d = rc.p.Times.Grace
+	t.holdUntil = rc.started.Add(w.hold)
+	if w.hold == 0 {
+		t.holdUntil = rc.now().Add(rc.p.Times.Grace)
 	}
 	t.state = holding
 	if !rc.p.waiting.add(&t.wait, waitKey{name: name}, rc.req.CallID(), t) {
@@ -197,8 +200,7 @@ func (rc *responseContext) holdLocked(t *target, name flow.Name) {
 		return
 	}
 	rc.p.Counters.Held.Add(1)
-	t.holdUntil = rc.now().Add(d)
-	if rc.invite { // to others the transaction sends it when it is time (RFC 4320 §4.1)
+	if rc.invite && len(rc.branches) == 0 { // later, and to others, the transaction sends it when it is time (RFC 4320 §4.1)
 		rc.tx.Reply(&sip.Reply{Status: 100})
 	}
 	rc.armLocked()

@@ -89,6 +89,7 @@ func (p *Proxy) FlowClosed(f *flow.Flow, why sip.CloseReason) {
 	for _, o := range p.watch.on(f.ID) {
 		o.flowClosed(f, why)
 	}
+	p.left(f)
 	if f.Upstream() != "" {
 		return // answers may come on another connection of the same hop
 	}
@@ -107,7 +108,10 @@ func (p *Proxy) FlowClosed(f *flow.Flow, why sip.CloseReason) {
 // FlowNamed is flow.Watcher: a user agent registered. What hangs on its old flow
 // goes over to the new one, and what waited for it is sent, in order.
 func (p *Proxy) FlowNamed(f *flow.Flow, name flow.Name, old *flow.Flow) {
-	if old != nil && old != f && old.Current() == f {
+	switch {
+	case old == nil:
+		p.callsOf(name, f)
+	case old != f && old.Current() == f:
 		p.Table.FlowMoved(old, f)
 		for _, o := range p.watch.on(old.ID) {
 			o.flowMoved(f)
@@ -115,4 +119,17 @@ func (p *Proxy) FlowNamed(f *flow.Flow, name flow.Name, old *flow.Flow) {
 	}
 	p.waiting.wake(waitKey{name: name}, f)
 	p.waiting.wake(waitKey{from: f.ID}, f)
+}
+
+// callsOf takes the calls of a user agent over to f that is back after its binding had ended.
+func (p *Proxy) callsOf(name flow.Name, f *flow.Flow) {
+	g := p.gone.of(name)
+	if g == nil || g.f == f {
+		return
+	}
+	for _, o := range p.watch.on(g.f.ID) {
+		if side, ok := o.(*callSide); ok {
+			side.flowMoved(f)
+		}
+	}
 }
