@@ -84,6 +84,8 @@ func unavailable(w http.ResponseWriter, n *atomic.Uint64, reason string) {
 // handshake makes a flow of the request, or refuses it: RFC 6455 §4.2, RFC 7118 §4.
 func (s *Server) handshake(w http.ResponseWriter, r *http.Request, l *listener) {
 	switch {
+	case !r.ProtoAtLeast(1, 1): // RFC 6455 §4.1
+		refuse(w, &s.count.RefusedUpgrade, http.StatusHTTPVersionNotSupported, "a WebSocket needs HTTP/1.1")
 	case r.Method != http.MethodGet:
 		w.Header().Set("Allow", http.MethodGet)
 		refuse(w, &s.count.RefusedUpgrade, http.StatusMethodNotAllowed, "method is not GET")
