@@ -10,7 +10,9 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/transport"
@@ -33,6 +35,12 @@ type listener struct {
 	tcp  *net.TCPListener
 	addr netip.AddrPort
 
+	admitted chan net.Conn
+	failed   chan struct{} // closed after err is set
+	err      error
+	closed   chan struct{}
+	once     sync.Once
+
 	facing atomic.Pointer[advertised]
 }
 
@@ -47,7 +55,7 @@ func (s *Server) newListener(l Listen) (*listener, error) {
 	if err != nil {
 		return nil, errors.New("not a URL")
 	}
-	one := &listener{srv: s, url: l.URL, paths: l.Paths, advertise: l.Advertise, index: l.Index}
+	one := &listener{admitted: make(chan net.Conn), failed: make(chan struct{}), closed: make(chan struct{}), srv: s, url: l.URL, paths: l.Paths, advertise: l.Advertise, index: l.Index}
 	port := portOf(u.Port(), u.Scheme)
 	switch u.Scheme {
 	case "ws":
@@ -95,33 +103,73 @@ func (l *listener) accepting() net.Listener {
 	return l
 }
 
-// Accept makes sockets of connections within the half-open limit.
-func (l *listener) Accept() (net.Conn, error) {
+// admit accepts connections and lets them into the room.
+func (l *listener) admit() {
+	defer close(l.failed)
 	for {
 		c, err := l.tcp.AcceptTCP()
+		if transport.OutOfDescriptors(err) {
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
 		if err != nil {
-			return nil, err
+			l.err = err
+			return
 		}
 		l.srv.count.Accepted.Add(1)
-		from := c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
-		if !l.srv.halfOpen.Take(from, l.srv.cfg.MaxHalfOpen, l.srv.cfg.MaxFlows) {
+		ok, refused := l.srv.room.enter(waiting{c, l, time.Now()}, remoteOf(c))
+		if refused {
 			l.srv.count.RefusedHalfOpen.Add(1)
-			c.SetLinger(0)
-			c.Close()
-			continue
 		}
-		sock, err := transport.NewSocket(c)
-		if err != nil {
-			l.srv.halfOpen.Release(from)
-			c.Close()
-			continue
+		if ok {
+			l.hand(c)
 		}
-		return &halfOpen{Socket: sock, l: l, from: from}, nil
+	}
+}
+
+func remoteOf(c *net.TCPConn) netip.Addr { return c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr() }
+
+// hand gives a connection that has its place to net/http.
+func (l *listener) hand(c *net.TCPConn) {
+	from := remoteOf(c)
+	sock, err := transport.NewSocket(c)
+	if err != nil {
+		c.Close()
+		l.srv.leave(from)
+		return
+	}
+	h := &halfOpen{Socket: sock, l: l, from: from}
+	select {
+	case l.admitted <- h:
+	case <-l.failed:
+		h.Close()
+	case <-l.closed:
+		h.Close()
+	}
+}
+
+// leave gives back a place in the room.
+func (s *Server) leave(from netip.Addr) {
+	if next, ok := s.room.leave(from); ok {
+		go next.l.hand(next.tcp) // waits for net/http, which the caller may hold up
+	}
+}
+
+// Accept returns connections within the half-open limit.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.admitted:
+		return c, nil
+	case <-l.failed:
+		return nil, l.err
 	}
 }
 
 // Close closes the listening socket.
-func (l *listener) Close() error { return l.tcp.Close() }
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.tcp.Close()
+}
 
 // Addr is the address listened on.
 func (l *listener) Addr() net.Addr { return l.tcp.Addr() }
@@ -137,7 +185,7 @@ type halfOpen struct {
 
 func (h *halfOpen) leave() {
 	if !h.left.Swap(true) {
-		h.l.srv.halfOpen.Release(h.from)
+		h.l.srv.leave(h.from)
 	}
 }
 

@@ -33,6 +33,7 @@ type Config struct {
 
 	MaxMessage    int           // octets: 64 KiB
 	MaxHalfOpen   int           // connections of one address without a WebSocket: 100
+	MaxWaiting    int           // connections of one address that wait for one of these places: 1,000; -1: none
 	MaxPerAddr    int           // WebSockets of one address: 20,000
 	MaxFlows      int           // WebSockets: 1,000,000
 	HandshakeTime time.Duration // TLS, and again the HTTP header: 5 s
@@ -69,7 +70,7 @@ type Server struct {
 	count     Counters
 
 	draining atomic.Bool
-	halfOpen transport.Quota
+	room     room
 	flows    transport.Quota
 
 	// Guarded by starting, which is held to read while a flow is entered: once
@@ -83,6 +84,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	setDefaults(&cfg)
 	s := &Server{cfg: cfg, epoch: time.Now()}
+	s.room = room{perAddr: cfg.MaxHalfOpen, waitPerAddr: cfg.MaxWaiting, all: cfg.MaxFlows, patience: cfg.HandshakeTime}
 	for i, l := range cfg.Listen {
 		one, err := s.newListener(l)
 		if err != nil {
@@ -115,7 +117,7 @@ func setDefaults(c *Config) {
 	for _, n := range []struct {
 		v *int
 		d int
-	}{{&c.MaxMessage, 64 << 10}, {&c.MaxHalfOpen, 100}, {&c.MaxPerAddr, 20_000}, {&c.MaxFlows, 1_000_000}} {
+	}{{&c.MaxMessage, 64 << 10}, {&c.MaxHalfOpen, 100}, {&c.MaxWaiting, 1000}, {&c.MaxPerAddr, 20_000}, {&c.MaxFlows, 1_000_000}} {
 		if *n.v == 0 {
 			*n.v = n.d
 		}
@@ -137,7 +139,7 @@ func setDefaults(c *Config) {
 func (s *Server) Counters() *Counters { return &s.count }
 
 // HalfOpen is the number of connections without a WebSocket.
-func (s *Server) HalfOpen() int { return s.halfOpen.Total() }
+func (s *Server) HalfOpen() int { return s.room.taken.Total() }
 
 // Listen opens all listeners, or none and says in one line which could not be opened.
 func (s *Server) Listen() error {
@@ -158,6 +160,7 @@ func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, len(s.listeners))
 	var serving sync.WaitGroup
 	for _, l := range s.listeners {
+		serving.Go(l.admit)
 		serving.Go(func() {
 			if err := s.http.Serve(l.accepting()); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 				failed <- fmt.Errorf("listener %s: %w", l.url, err)
@@ -169,8 +172,9 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	s.http.Close()
 	s.closeListeners()
+	s.room.close()
+	s.http.Close()
 	serving.Wait()
 	s.end()
 	s.readers.Wait()
@@ -191,7 +195,7 @@ func (s *Server) end() {
 func (s *Server) closeListeners() {
 	for _, l := range s.listeners {
 		if l.tcp != nil {
-			l.tcp.Close()
+			l.Close()
 		}
 	}
 }

@@ -308,7 +308,7 @@ func TestHandshakeLimits(t *testing.T) {
 }
 
 func TestHalfOpenCap(t *testing.T) {
-	e := start(t, func(c *Config) { c.MaxHalfOpen = 3 })
+	e := start(t, func(c *Config) { c.MaxHalfOpen, c.MaxWaiting = 3, -1 })
 	c := e.dial() // upgraded: does not count
 	defer c.Close()
 	var idle []net.Conn
@@ -332,6 +332,44 @@ func TestHalfOpenCap(t *testing.T) {
 	idle[0].Close()
 	waitFor(t, func() bool { return e.HalfOpen() == 2 })
 	e.dial()
+}
+
+// R14: a storm of clients behind one address gets through a place after the other.
+func TestHalfOpenWaits(t *testing.T) {
+	e := start(t, func(c *Config) { c.MaxHalfOpen = 2 })
+	var storm sync.WaitGroup
+	for range 300 {
+		storm.Go(func() {
+			c, _, err := offer.Dial(e.url(), nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			c.Close()
+		})
+	}
+	storm.Wait()
+	waitFor(t, func() bool { return e.count.Upgraded.Load() == 300 && e.HalfOpen() == 0 })
+}
+
+// Who waits too long for a place is sent away; so are all when the server ends.
+func TestHalfOpenWaitEnds(t *testing.T) {
+	e := start(t, func(c *Config) { c.MaxHalfOpen, c.HandshakeTime = 1, 100*time.Millisecond })
+	var conns []net.Conn
+	for range 5 {
+		c, err := net.Dial("tcp", e.Addr(0).String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns = append(conns, c)
+	}
+	for _, c := range conns {
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.ReadAll(c); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error("still open")
+		}
+	}
 }
 
 func TestFlowCap(t *testing.T) {

@@ -25,7 +25,8 @@ func ListenError(err error) error {
 	return err
 }
 
-// tooMany reports whether no descriptor was left for a connection.
-func tooMany(err error) bool {
+// OutOfDescriptors reports whether accepting failed for now: no descriptor was
+// left, or the connection was gone already.
+func OutOfDescriptors(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ECONNABORTED)
 }

@@ -14,7 +14,7 @@ type Quota struct {
 
 // Take counts one more for a and reports whether neither limit is passed.
 func (q *Quota) Take(a netip.Addr, perAddr, total int) bool {
-	a = holder(a)
+	a = Holder(a)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.held == nil {
@@ -31,7 +31,7 @@ func (q *Quota) Take(a netip.Addr, perAddr, total int) bool {
 
 // Release undoes one Take.
 func (q *Quota) Release(a netip.Addr) {
-	a = holder(a)
+	a = Holder(a)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.total--
@@ -49,7 +49,8 @@ func (q *Quota) Total() int {
 	return q.total
 }
 
-func holder(a netip.Addr) netip.Addr {
+// Holder is what a counts as: IPv4 itself, IPv6 its /64.
+func Holder(a netip.Addr) netip.Addr {
 	a = a.Unmap().WithZone("")
 	if a.Is4() {
 		return a

@@ -294,7 +294,7 @@ func (one *listener) accept() error {
 	for {
 		t, err := one.tcp.AcceptTCP()
 		if err != nil {
-			if tooMany(err) {
+			if OutOfDescriptors(err) {
 				time.Sleep(50 * time.Millisecond) // until descriptors are free again
 				continue
 			}
