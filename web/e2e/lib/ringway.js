@@ -57,12 +57,12 @@ export async function startDemo() {
   return { url, stop: () => stop(child) };
 }
 
-// usersFile is in htdigest's form: name:realm:HA1.
+// usersFile is in htdigest's form, name:realm:HA1, a line with MD5 and one with
+// SHA-256 each: the libraries meet both challenges, as they do in the field.
 function usersFile(users) {
-  const md5 = (s) => createHash('md5').update(s).digest('hex');
-  return Object.entries(users)
-    .map(([name, password]) => `${name}:${domain}:${md5(`${name}:${domain}:${password}`)}\n`)
-    .join('');
+  const hash = (algorithm, s) => createHash(algorithm).update(s).digest('hex');
+  return Object.entries(users).flatMap(([name, password]) => ['md5', 'sha256'].map((algorithm) =>
+    `${name}:${domain}:${hash(algorithm, `${name}:${domain}:${password}`)}\n`)).join('');
 }
 
 // run keeps what the gateway says, for the report of a failed test.

@@ -22,7 +22,6 @@ export class SIPjsPhone {
       authorizationUsername: user,
       authorizationPassword: password,
       transportOptions: { server: ws },
-      instanceIdAlwaysAdded: outbound,
       logLevel: 'error',
       logBuiltinEnabled: false,
       sipExtensionReplaces: SIP.SIPExtension.Supported,
