@@ -249,6 +249,8 @@ func (b *branch) Response(_ *transaction.Client, m *sip.Message) {
 		b.heardLocked()
 	case status < 200:
 		rc.provisionalLocked(b, m)
+	case status < 300 && viaLost(m):
+		rc.successLostLocked(b, m)
 	case status < 300:
 		rc.successLocked(b, m)
 	default:
@@ -272,7 +274,10 @@ func (rc *responseContext) provisionalLocked(b *branch, m *sip.Message) {
 	}
 	b.timerC = time.Now().Add(rc.p.Times.TimerC)
 	rc.rung = true
-	if rc.final == 0 {
+	switch {
+	case viaLost(m):
+		rc.p.Counters.drop(DropNoVia)
+	case rc.final == 0:
 		rc.forwardLocked(b, m)
 	}
 }
@@ -338,7 +343,7 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 	}
 	rc.closeBranchLocked(b)
 	t, status := b.t, m.Status()
-	a := answer{msg: m, from: b}
+	a := rc.answerOf(b, m)
 	switch {
 	case status == 487 && b.cancelled && !rc.closedLocked(): // Timer C, not the caller
 		a = answer{err: sip.Refuse(408, "Request Timeout")}
