@@ -26,7 +26,9 @@ func TestStorm(t *testing.T) {
 			name := "user" + string(rune('a'+u))
 			for tab := range 1 + u%3 {
 				p := r.phone(name, "-"+string(rune('0'+tab)))
+				r.mu.Lock() // the first peers call already
 				r.aors[name] = append(r.aors[name], p.target())
+				r.mu.Unlock()
 				s.live(p)
 			}
 		}
