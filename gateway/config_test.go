@@ -8,7 +8,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"math/big"
 	"net/netip"
 	"os"
@@ -23,9 +22,8 @@ import (
 
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/siptest"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected messages of testdata/config")
 
 const testConfigs = "../testdata/config"
 
@@ -129,7 +127,7 @@ func TestGoodConfigs(t *testing.T) {
 func compareText(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join(testConfigs, name+".txt")
-	if *update {
+	if *siptest.Update {
 		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
 		}

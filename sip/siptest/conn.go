@@ -140,6 +140,13 @@ func (c *Conn) Handle(message func(a Arrival), closed func(why sip.CloseReason))
 // Freeze makes the connection half-open: nothing arrives any more, and nobody is told.
 func (c *Conn) Freeze() { c.mu.Lock(); c.frozen = true; c.mu.Unlock() }
 
+// Frozen reports whether the connection is half-open.
+func (c *Conn) Frozen() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.frozen
+}
+
 // Lose drops the next messages: in to the gateway, out to the peer.
 func (c *Conn) Lose(in, out int) { c.mu.Lock(); c.loseIn, c.loseOut = in, out; c.mu.Unlock() }
 

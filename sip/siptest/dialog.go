@@ -18,14 +18,39 @@ type dialog struct {
 	cseq          uint32   // our last
 	invite        *draft   // our INVITE, for its ACK and CANCEL
 	inviteCSeq    uint32
+	confirmed     bool // by a 2xx
+}
+
+// learnLocked notes what a response to INVITE or SUBSCRIBE says of its dialog. A 2xx with a
+// tag of its own makes a dialog of its own, where a fork brings more than one (RFC 3261 §13.2.2.4).
+func (u *UA) learnLocked(m *sip.Message) {
+	if m.Status() <= 100 || m.Status() >= 300 || m.ToTag() == "" {
+		return
+	}
+	var d *dialog
+	for _, e := range slices.Backward(u.dialogs) {
+		if e.callID == m.CallID() && (e.remoteTag == m.ToTag() || d == nil) {
+			d = e
+		}
+	}
+	if d == nil {
+		return
+	}
+	if d.confirmed && d.remoteTag != m.ToTag() {
+		if m.Status() < 200 {
+			return
+		}
+		other := *d
+		d = &other
+		u.dialogs = append(u.dialogs, d)
+	}
+	d.learn(m)
+	d.confirmed = d.confirmed || m.Status() >= 200
 }
 
 // learn takes the peer's tag, target and route set from a response to our request:
 // Record-Route in reverse order (RFC 3261 §12.1.2). A 2xx wins over what provisional responses said.
 func (d *dialog) learn(m *sip.Message) {
-	if m.Status() <= 100 || m.Status() >= 300 || m.ToTag() == "" {
-		return
-	}
 	fresh := d.remoteTag != m.ToTag()
 	d.remoteTag = m.ToTag()
 	if c := contact(m); c != "" {

@@ -5,7 +5,9 @@ package siptest
 
 import (
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"github.com/ringway/ringway/sip"
@@ -48,6 +50,20 @@ func NewNet(g Gateway, t *flow.Table) *Net {
 		},
 		conns:  make(map[endpoint]*Conn),
 		listen: make(map[endpoint]func(*Conn)),
+	}
+}
+
+// Attach puts g, which uses the flows of t, in the place of the gateway that was
+// there, as after a restart: all connections are gone, peers and addresses stay.
+func (n *Net) Attach(g Gateway, t *flow.Table) {
+	n.mu.Lock()
+	conns := slices.Collect(maps.Values(n.conns))
+	n.gateway, n.flows = g, t
+	n.mu.Unlock()
+	for _, c := range conns {
+		if c.info.Transport != sip.UDP {
+			c.end()
+		}
 	}
 }
 

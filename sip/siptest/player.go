@@ -25,10 +25,10 @@ type player struct {
 func (p *player) block(b *block) (out []string, err error) {
 	began := time.Now()
 	for i := 0; i < len(b.commands); {
-		line := b.commands[i]
+		line := p.mask.Unmask(b.commands[i])
 		var below []string
 		for i++; i < len(b.commands) && strings.HasPrefix(b.commands[i], " "); i++ {
-			below = append(below, strings.TrimSpace(b.commands[i]))
+			below = append(below, p.mask.Unmask(strings.TrimSpace(b.commands[i])))
 		}
 		s, err := p.command(line, below)
 		if err != nil {
@@ -84,6 +84,20 @@ func (p *player) command(line string, below []string) (string, error) {
 	switch words[0] {
 	case "ua":
 		return "", p.ua(words[1:])
+	case "repeat": // repeat N COMMAND; what it makes seen is not shown
+		n, err := strconv.Atoi(words[1])
+		for range n {
+			if _, err := p.command(strings.Join(words[2:], " "), below); err != nil {
+				return "", err
+			}
+			synctest.Wait()
+		}
+		for _, u := range p.uas {
+			u.Seen()
+		}
+		return "", err
+	case "login":
+		return "", p.login(words[1:])
 	case "show":
 		p.show = words[1:]
 		return "", nil
@@ -91,7 +105,7 @@ func (p *player) command(line string, below []string) (string, error) {
 		d, err := time.ParseDuration(strings.Join(words[1:], ""))
 		time.Sleep(d)
 		return "", err
-	case "close", "reconnect", "freeze", "lose":
+	case "close", "reconnect", "freeze", "lose", "dialog":
 		return "", p.wire(words)
 	}
 	if f := p.more[words[0]]; f != nil {
@@ -102,7 +116,7 @@ func (p *player) command(line string, below []string) (string, error) {
 
 var transports = map[string]sip.Transport{"udp": sip.UDP, "tcp": sip.TCP, "tls": sip.TLS, "ws": sip.WS, "wss": sip.WSS}
 
-// ua is "ua NAME TRANSPORT USER@DOMAIN [addr=IP:PORT] [password=P] [instance=URN] [manual] [listen]".
+// ua is "ua NAME TRANSPORT USER@DOMAIN [addr=IP:PORT] [password=P] [instance=URN] [regid=N] [manual] [listen]".
 func (p *player) ua(words []string) error {
 	if len(words) < 3 || transports[words[1]] == 0 {
 		return fmt.Errorf("want: ua NAME TRANSPORT USER@DOMAIN")
@@ -117,6 +131,8 @@ func (p *player) ua(words []string) error {
 			opt.Password = value
 		case "instance":
 			opt.Instance = value
+		case "regid":
+			opt.RegID, err = strconv.Atoi(value)
 		case "manual":
 			opt.Manual = true
 		case "listen":
@@ -129,6 +145,23 @@ func (p *player) ua(words []string) error {
 		}
 	}
 	p.uas[words[0]] = p.net.NewUA(words[0], opt)
+	return nil
+}
+
+// login registers user agents and shows nothing of it.
+func (p *player) login(names []string) error {
+	for _, name := range names {
+		u := p.uas[name]
+		if u == nil {
+			return fmt.Errorf("no user agent is called %s", name)
+		}
+		u.Register(-1)
+		synctest.Wait()
+		seen := u.Seen()
+		if len(seen) == 0 || !strings.HasPrefix(seen[len(seen)-1].Text, "SIP/2.0 200 ") {
+			return fmt.Errorf("%s was not let in: %v", name, seen)
+		}
+	}
 	return nil
 }
 
@@ -154,6 +187,12 @@ func (p *player) wire(words []string) error {
 		u.Reconnect()
 	case "freeze":
 		u.Conn().Freeze()
+	case "dialog": // dialog NAME N
+		n, err := strconv.Atoi(arg)
+		if err != nil {
+			return err
+		}
+		return u.UseDialog(n)
 	case "lose": // lose NAME in|out N
 		side, count, _ := strings.Cut(arg, " ")
 		n, err := strconv.Atoi(count)

@@ -10,7 +10,8 @@ import (
 	"testing/synctest"
 )
 
-var update = flag.Bool("update", false, "rewrite the expectations of call-flow scripts")
+// Update is the flag -update of tests that compare with files.
+var Update = flag.Bool("update", false, "rewrite what tests expect: call-flow scripts and other files")
 
 // Setup is a gateway with its network, for one script.
 type Setup struct {
@@ -38,11 +39,11 @@ func RunScripts(t *testing.T, pattern string, start func(t *testing.T) Setup) {
 			}
 			s := parseScript(string(text))
 			synctest.Test(t, func(t *testing.T) {
-				for _, problem := range s.play(start(t), *update) {
+				for _, problem := range s.play(start(t), *Update) {
 					t.Errorf("%s:%s", file, problem)
 				}
 			})
-			if *update && s.String() != string(text) {
+			if *Update && s.String() != string(text) {
 				if err := os.WriteFile(file, []byte(s.String()), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -18,11 +18,11 @@ var masks = []struct {
 	word string
 	re   *regexp.Regexp
 }{
+	{"TGRUU", regexp.MustCompile(`([A-Za-z0-9_-]{64,})@[^">;]*;gr\b`)},
 	{"BRANCH", regexp.MustCompile(`z9hG4bK[0-9a-f]{32}\b`)},
 	{"TOKEN", regexp.MustCompile(`[A-Za-z0-9_-]{48}\b`)},
 	{"TAG", regexp.MustCompile(`;tag=([0-9a-f]{16})\b`)},
 	{"NONCE", regexp.MustCompile(`nonce="([^"]*)"`)},
-	{"TGRUU", regexp.MustCompile(`temp-gruu="([^"]*)"`)},
 }
 
 var retryAfter = regexp.MustCompile(`(Retry-After: )\d+`)
@@ -46,6 +46,20 @@ func (k *Masker) Mask(s string) string {
 		})
 	}
 	return retryAfter.ReplaceAllString(s, "${1}N")
+}
+
+var masked = regexp.MustCompile(`\b(BRANCH|TOKEN|TAG|NONCE|TGRUU)[0-9]+\b`)
+
+// Unmask puts what was masked back for its word, so that a script can use it.
+func (k *Masker) Unmask(s string) string {
+	return masked.ReplaceAllStringFunc(s, func(word string) string {
+		for part, w := range k.words {
+			if w == word {
+				return part
+			}
+		}
+		return word
+	})
 }
 
 func (k *Masker) word(kind, part string) string {

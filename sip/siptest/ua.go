@@ -31,6 +31,7 @@ type UA struct {
 	addr     netip.AddrPort
 	seen     []Seen
 	dialogs  []*dialog // newest last
+	use      int       // which of them requests are in, from 1; 0: the newest
 	requests []received
 	sent     []*draft // requests, newest last
 	last     string   // text sent last
@@ -45,7 +46,8 @@ type UAOptions struct {
 	AOR       string         // "user@domain"
 	Addr      netip.AddrPort // zero: the next free one
 	Password  string
-	Instance  string // URN for +sip.instance, with reg-id 1
+	Instance  string // URN for +sip.instance, with reg-id RegID
+	RegID     int    // 0: 1
 	Manual    bool
 	Listen    bool // the gateway may dial Addr (TCP, TLS)
 }
@@ -210,8 +212,8 @@ func (u *UA) tagOfLocked(m *sip.Message) string {
 
 func (u *UA) responseLocked(m *sip.Message) (out []string) {
 	n, method := m.CSeq()
-	if d := u.dialogLocked(m.CallID()); d != nil && method == "INVITE" {
-		d.learn(m)
+	if method == "INVITE" || method == "SUBSCRIBE" {
+		u.learnLocked(m)
 	}
 	q := u.sentLocked(m)
 	if q == nil || u.opt.Manual {

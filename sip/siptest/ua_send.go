@@ -57,9 +57,24 @@ func (u *UA) InDialog(method string, headers ...string) {
 		u.note("has no dialog for " + method)
 		return
 	}
-	text := u.draftLocked(u.dialogs[len(u.dialogs)-1], method, headers).text()
+	d := u.dialogs[len(u.dialogs)-1]
+	if u.use > 0 {
+		d = u.dialogs[u.use-1]
+	}
+	text := u.draftLocked(d, method, headers).text()
 	u.mu.Unlock()
 	u.write(text)
+}
+
+// UseDialog makes InDialog use the nth dialog, from 1 in the order of their beginning; 0: the newest.
+func (u *UA) UseDialog(n int) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if n < 0 || n > len(u.dialogs) {
+		return fmt.Errorf("%s has %d dialogs", u.Name, len(u.dialogs))
+	}
+	u.use = n
+	return nil
 }
 
 // Register sends a REGISTER for the AOR; expires < 0 leaves the duration out.
@@ -73,7 +88,7 @@ func (u *UA) Register(expires int, headers ...string) {
 	q := u.templateLocked(d, "REGISTER")
 	c := u.contactLocked()
 	if u.opt.Instance != "" {
-		c += fmt.Sprintf(`;reg-id=1;+sip.instance="<%s>"`, u.opt.Instance)
+		c += fmt.Sprintf(`;reg-id=%d;+sip.instance="<%s>"`, max(1, u.opt.RegID), u.opt.Instance)
 	}
 	if expires >= 0 {
 		c += ";expires=" + strconv.Itoa(expires)
