@@ -133,7 +133,7 @@ func (tx *Client) flowFailed(f *flow.Flow) {
 // flowMoved: the server is on f now. It may not have got what was sent to old last.
 func (tx *Client) flowMoved(old, f *flow.Flow) {
 	tx.mu.Lock()
-	defer tx.mu.Unlock()
+	defer tx.unlockAndTell()
 	if tx.listed != old.ID {
 		return
 	}
@@ -141,6 +141,8 @@ func (tx *Client) flowMoved(old, f *flow.Flow) {
 	tx.table.listClient(tx, f.ID)
 	tx.flow = f
 	switch {
+	case tx.state == calling && tx.cancel != noCancel: // nobody wants it any more: not to ring now
+		tx.failLocked(ErrTransport)
 	case tx.state == calling:
 		tx.resendLocked(tx.out.Append(nil))
 	case tx.cancel == cancelSent:

@@ -257,6 +257,21 @@ func TestCalleeMoves(t *testing.T) {
 	})
 }
 
+// An INVITE that its sender has taken back before anything was heard of it does not
+// ring on the new flow.
+func TestCancelledInviteDoesNotMove(t *testing.T) { // RFC 3261 §9.1
+	inBubble(t, func(r *rig) {
+		bob := r.bob(sip.WS)
+		tx, _ := r.send("INVITE", bob)
+		bob.Freeze()
+		tx.Cancel()
+		bob2 := r.reconnect(bob)
+		r.FlowMoved(bob.Flow(), bob2.Flow())
+		r.wantSent(bob2)
+		r.wantEvents("failed: transport failed")
+	})
+}
+
 // A flow that lost one of its names to another flow, but lives on for others, keeps its transactions.
 func TestFlowMovedNeedsTakeover(t *testing.T) {
 	inBubble(t, func(r *rig) {
