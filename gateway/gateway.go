@@ -154,8 +154,18 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 }
 
 // leave is the hygiene of every copy that leaves (proxy.Config.Branch).
-func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, _ *flow.Flow, _ *proxy.Target) error {
-	policy.Scrub(req, out, from.Upstream() != "", g.core.own.isRealm)
+func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, _ *flow.Flow, t *proxy.Target) error {
+	trusted := from.Upstream() != ""
+	policy.Scrub(req, out, trusted, g.core.own.isRealm)
+	switch {
+	case trusted == (t.Upstream != ""): // from user to user, or from one upstream to another
+	case trusted:
+		policy.Withhold(req, out)
+	case req.ToTag() == "":
+		if aor := g.core.own.proved(req, from); aor != "" {
+			policy.AssertIdentity(out, aor)
+		}
+	}
 	return nil
 }
 

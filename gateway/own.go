@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
 )
 
 // own is what counts as ours (docs/architecture.md): the domains, their aliases, and
@@ -116,6 +117,22 @@ func (o *own) AOR(u *sip.URI) (string, bool) {
 	v := *u
 	v.Host = domain
 	return v.AOR(), true
+}
+
+// proved is the user that the sender of req has proved to be: the one in From, or for an
+// anonymous From the first; "" for none.
+func (o *own) proved(req *sip.Message, from *flow.Flow) string {
+	if a, err := sip.ParseNameAddr(req.Value(sip.From)); err == nil {
+		if u, err := sip.ParseURI(a.URI); err == nil {
+			if aor, ok := o.AOR(&u); ok && from.Is(aor) {
+				return aor
+			}
+		}
+	}
+	if aors := from.AORs(); len(aors) > 0 {
+		return aors[0]
+	}
+	return ""
 }
 
 // isRealm reports whether credentials for a realm are for us: realms are domains.

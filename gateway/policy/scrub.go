@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"strings"
+
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/digest"
 )
@@ -57,6 +59,29 @@ func reserved(name string) bool {
 
 func hasPrefix(name, prefix string) bool {
 	return len(name) >= len(prefix) && sip.EqualFold(name[:len(prefix)], prefix)
+}
+
+// Withhold keeps from a user who a caller is that asked for it (RFC 3325 §7).
+func Withhold(req *sip.Message, s *sip.Splice) {
+	if !req.Has(sip.Privacy) || !req.Has(sip.PAssertedIdentity) {
+		return
+	}
+	for _, f := range req.Fields() {
+		if f.Header == sip.Privacy && wantsID(req.FieldValue(f)) {
+			s.RemoveAll(sip.PAssertedIdentity)
+			return
+		}
+	}
+}
+
+// wantsID looks for the priv-value "id" (RFC 3323 §4.2: values are set off by ";").
+func wantsID(value string) bool {
+	for v := range strings.SplitSeq(value, ";") {
+		if sip.EqualFold(strings.Trim(v, " \t"), "id") {
+			return true
+		}
+	}
+	return false
 }
 
 // AssertIdentity says who the caller is to an upstream that trusts us (RFC 3325 §5).

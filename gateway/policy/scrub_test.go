@@ -99,3 +99,17 @@ func BenchmarkAdmitChallenge(b *testing.B) {
 		}
 	}
 }
+
+func TestWithhold(t *testing.T) { // RFC 3325 §7, RFC 3323 §4.2
+	for privacy, gone := range map[string]bool{
+		"none": false, "header;session": false, "idle": false, "id": true, "ID": true, "header; id ;critical": true,
+	} {
+		m := newRoom(t).request("INVITE", "", alice, bob,
+			"P-Asserted-Identity: <sip:1@x>", "P-Asserted-Identity: <tel:+1>", "Privacy: "+privacy)
+		s := m.Splice()
+		Withhold(m, &s)
+		if got := !strings.Contains(string(s.Append(nil)), "P-Asserted-Identity"); got != gone {
+			t.Errorf("Privacy %q: gone %v, want %v", privacy, got, gone)
+		}
+	}
+}
