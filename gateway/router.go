@@ -90,7 +90,7 @@ func (r *router) instance(u *sip.URI) ([]proxy.Target, error) {
 }
 
 // targetsOf is one target a binding. The flows of one instance (RFC 5626 §5: one
-// phone, several reg-ids) get one Name, which makes them alternatives in reg-id order.
+// phone, several reg-ids) are alternatives, in reg-id order.
 func targetsOf(bindings []registrar.Binding) []proxy.Target {
 	out := make([]proxy.Target, len(bindings))
 	if len(bindings) > 1 {
@@ -103,12 +103,12 @@ func targetsOf(bindings []registrar.Binding) []proxy.Target {
 	}
 	for i := range bindings {
 		b := &bindings[i]
-		out[i] = proxy.Target{URI: b.Target(), Q: int(b.Q), Route: b.Path, Name: b.Name}
+		out[i] = proxy.Target{URI: b.Target(), Q: int(b.Q), Route: b.Path, Name: b.Name, Instance: b.Name}
 		if b.Instance == "" {
 			continue
 		}
 		if j := slices.IndexFunc(bindings[:i], func(o registrar.Binding) bool { return o.Instance == b.Instance }); j >= 0 {
-			out[i].Name = out[j].Name
+			out[i].Instance = out[j].Instance
 		}
 	}
 	return out
