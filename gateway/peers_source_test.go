@@ -1,0 +1,134 @@
+package gateway_test
+
+import "testing"
+
+// Calls come from an upstream's addresses only; from elsewhere nobody reaches a
+// user without a password (DEFENCE: reflector, open relay).
+func TestStrangerIsRefused(t *testing.T) {
+	t.Parallel()
+	l := newNet(t).start(pbxes("sip:127.70.0.99:5060"))
+	alice := l.browser("alice")
+	at := l.free(72)
+	stranger := l.udpPeer("stranger", at)
+	for _, c := range []struct{ from, to, want string }{
+		{"", l.uri("alice"), "403 INVITE"},
+		{"", "sip:nobody@example.com", "403 INVITE"}, // and learns nobody's name
+		{"", "sip:200@example.com", "403 INVITE"},    // no relay to the PBX either
+		{"From: <sip:bob@example.com>;tag=b", l.uri("alice"), "407 INVITE"},
+	} {
+		headers := []string{}
+		if c.from != "" {
+			headers = append(headers, c.from)
+		}
+		stranger.Request("INVITE", c.to, headers...)
+		if got := what(stranger.next(c.want)); got != c.want {
+			t.Errorf("%q to %s: %s, want %s", c.from, c.to, got, c.want)
+		}
+	}
+	alice.quiet()
+}
+
+// The same with SIPp, whose calls fail with the status it is given.
+func TestSIPpFromAWrongSource(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		l := newNet(t).start(pbxes("sip:127.70.0.99:5060"))
+		alice := l.browser("alice")
+		l.sipp(call{scenario: "uac-refused", at: l.free(72), transport: transport, to: l.sip, user: "alice", status: "403"}).succeeds()
+		alice.quiet()
+	})
+}
+
+// What an upstream is told of users who are away, unknown or elsewhere.
+func TestSIPpIsRefused(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		l := newNet(t)
+		at := l.free(71)
+		l.start(pbxes(hop(at, transport)))
+		for user, status := range map[string]string{
+			"carol": "480", "nobody": "404",
+			"200": "404", // its own number: never back to where it came from
+		} {
+			l.sipp(call{scenario: "uac-refused", at: l.free(71), transport: transport, to: l.sip, user: user, status: status}).succeeds()
+		}
+	})
+}
+
+// An upstream's calls to other domains end here: 403.
+func TestUpstreamReachesNoForeignDomain(t *testing.T) {
+	t.Parallel()
+	l := newNet(t)
+	at := l.free(71)
+	l.start(pbxes(hop(at, "udp")))
+	pbx := l.udpPeer("pbx", at)
+	for _, uri := range []string{"sip:alice@example.org", "sip:alice@192.0.2.7", "sip:200@" + at.String()} {
+		pbx.Request("INVITE", uri)
+		pbx.want("403 INVITE")
+	}
+	pbx.quiet()
+}
+
+// A PBX's qualify: OPTIONS to the server and to its users, whom it need not wake.
+func TestUpstreamPingsWithOptions(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		l := newNet(t)
+		at := l.free(71)
+		l.start(pbxes(hop(at, transport)))
+		alice := l.browser("alice")
+		l.sipp(call{scenario: "uac-options", at: l.free(71), transport: transport, to: l.sip, user: "alice", status: "200"}).succeeds()
+		l.sipp(call{scenario: "uac-options", at: l.free(71), transport: transport, to: l.sip, user: "carol", status: "480"}).succeeds()
+		l.sipp(call{scenario: "uac-options", at: l.free(71), transport: transport, to: l.sip, user: "nobody", status: "404"}).succeeds()
+		alice.quiet()
+	})
+	t.Run("server", func(t *testing.T) {
+		t.Parallel()
+		l := newNet(t)
+		at := l.free(71)
+		l.start(pbxes(hop(at, "udp")))
+		pbx := l.udpPeer("pbx", at)
+		for _, uri := range []string{"sip:example.com", "sip:" + l.sip.String(), "sip:" + l.sip.Addr().String()} {
+			pbx.Request("OPTIONS", uri)
+			if m := pbx.want("200 OPTIONS"); m.Named("Allow") == "" {
+				t.Errorf("OPTIONS %s: no Allow (RFC 3261 §11.2)\n%s", uri, m)
+			}
+		}
+	})
+}
+
+// RFC 3261 §18.1.1: what is large goes by TCP; where TCP is refused, by UDP in
+// fragments. The SDP comes whole in both cases, both ways.
+func TestLargeSDP(t *testing.T) {
+	for _, accepts := range []string{"tcp", "udp"} {
+		t.Run(accepts, func(t *testing.T) {
+			t.Parallel()
+			l := newNet(t)
+			at := l.free(71)
+			l.start(pbxes(hop(at, "")))
+			byUDP := l.udpPeer("pbx", at) // is there in both cases
+			pbx := byUDP
+			if accepts == "tcp" {
+				pbx = l.tcpPeer("pbx", at)
+			}
+			alice := l.browser("alice")
+			offer, answer := sdp("offer", 23000), sdp("answer", 9000)
+			alice.Request("INVITE", "200", body(offer))
+			m := pbx.wantBody("INVITE", offer)
+			if via := m.TopVia().Transport; via != map[string]string{"tcp": "TCP", "udp": "UDP"}[accepts] {
+				t.Errorf("Via names %s", via)
+			}
+			pbx.Reply(200, "", "INVITE", body(answer))
+			alice.wantBody("200 INVITE", answer)
+			alice.InDialog("ACK")
+			pbx.want("ACK")
+			pbx.InDialog("BYE")
+			alice.want("BYE")
+			alice.Reply(200, "", "BYE")
+			pbx.want("200 BYE")
+			l.over()
+			alice.quiet()
+			byUDP.quiet()
+			if n := l.g.Snapshot().Fragmented; (n > 0) != (accepts == "udp") {
+				t.Errorf("%d fragmented datagrams are counted over %s", n, accepts)
+			}
+		})
+	}
+}
