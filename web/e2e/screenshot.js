@@ -12,7 +12,7 @@ const pages = await servePhones(gateway, users);
 const browser = await launch();
 try {
   const { page, phones: [alice, bob], close } = await openPhones(browser, pages.url, ['alice', 'bob'], {
-    viewport: { width: 1280, height: 780 },
+    viewport: { width: 1280, height: 700 },
     deviceScaleFactor: 2,
     colorScheme: process.env.SCHEME ?? 'light',
   });
@@ -24,8 +24,8 @@ try {
   for (const { name } of [alice, bob]) {
     await page.waitForFunction((id) => document.querySelector(`[data-testid="${id}"]`).videoWidth > 0, `${name}-remote`);
   }
-  await Promise.all([alice.level('above', 60), bob.level('above', 60)]);
   await alice.says('timer', /0:0[2-9]|0:[1-5]/);
+  await page.waitForFunction(() => [...document.querySelectorAll('[role=meter]')].every((m) => m.ariaValueNow > 60));
   await page.screenshot({ path });
   await close();
 } finally {
