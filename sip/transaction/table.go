@@ -147,7 +147,7 @@ func (t *Table) Receive(m *sip.Message, from *flow.Flow) {
 // ReceiveBad takes what sip.Parse returned with an error; m may be nil. A request is answered
 // with what is wrong, without state; ACK, responses and what is no SIP are dropped.
 func (t *Table) ReceiveBad(m *sip.Message, err error, from *flow.Flow) {
-	if m == nil || !m.IsRequest() || m.Method() == "ACK" || m.TopVia().Host == "" {
+	if m == nil || !m.IsRequest() || m.Method() == "ACK" {
 		t.counters.drop(BadMessage)
 		return
 	}
@@ -207,7 +207,7 @@ func overload(why Drop) sip.Reply {
 
 func (t *Table) receiveCancel(m *sip.Message, k key, from *flow.Flow) {
 	tx := t.server(k, from)
-	if tx == nil {
+	if tx == nil || !samePeer(tx.Flow(), from) {
 		t.counters.drop(StrayCancel)
 		t.answer(m, sip.Reply{Status: 481}, k, from)
 		return
@@ -219,7 +219,7 @@ func (t *Table) receiveCancel(m *sip.Message, k key, from *flow.Flow) {
 func (t *Table) receiveAck(m *sip.Message, k key, from *flow.Flow) {
 	tx := t.server(k, from)
 	switch {
-	case tx != nil && tx.ack():
+	case tx != nil && samePeer(tx.Flow(), from) && tx.ack():
 	case tx == nil && m.ToTag() == k.tag(): // to a refusal of ours that left no state
 		t.counters.absorbed.Add(1)
 	default:
@@ -286,18 +286,19 @@ func (t *Table) receiveResponse(m *sip.Message, via *sip.ViaValue, from *flow.Fl
 		t.counters.drop(StrayResponse)
 		return
 	}
-	if !mayAnswer(tx.Flow(), from) {
+	if !samePeer(tx.Flow(), from) {
 		t.counters.drop(ForeignResponse)
 		return
 	}
 	tx.receive(m, method)
 }
 
-// mayAnswer reports whether a response to a request sent to the flow to may come from
-// from. The branch's 64 random bits say that its sender has seen the request; this says that it is the peer
-// that was meant: the same agent or upstream, or over UDP and TCP the same host (it
-// may answer from another port, or over a new connection: RFC 3261 §18.2.2).
-func mayAnswer(to, from *flow.Flow) bool {
+// samePeer reports whether from may go on with what was exchanged with the flow to: answer
+// a request sent there, or cancel or acknowledge one that came from there. The branch says
+// that the sender has seen the request; this says that it is the peer that was
+// meant: the same agent or upstream, or over UDP and TCP the same host (it may answer from
+// another port, or over a new connection: RFC 3261 §18.2.2).
+func samePeer(to, from *flow.Flow) bool {
 	if to == from || to.SameAgent(from) {
 		return true
 	}
