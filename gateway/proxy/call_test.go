@@ -31,7 +31,7 @@ func TestCallIsForwardedWithViaAndTwoRecordRoutes(t *testing.T) {
 		if len(rr) != 2 || !strings.Contains(rr[0], "@192.0.2.1:5060;transport=ws;lr>") {
 			t.Fatalf("Record-Route %q, want two of ours", rr)
 		}
-		a, b, ok := r.keys.VerifyPair(userOf(rr[0]), userOf(rr[1]))
+		a, b, ok := r.keys.VerifyPair(userOf(rr[0]), userOf(rr[1]), inv.CallID())
 		if !ok || a.Side != flow.Callee || b.Side != flow.Caller || a.Flow != bob.flow.ID || b.Flow != alice.flow.ID {
 			t.Errorf("tokens %+v %+v %v: the callee's comes first (RFC 5658)", a, b, ok)
 		}

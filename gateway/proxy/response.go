@@ -105,7 +105,7 @@ func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, se
 		}
 		rc.name = p.nameOf(rc.from)
 		var b [flow.TokenLen]byte
-		rc.caller = string(p.Keys.Append(b[:0], flow.Token{Node: p.Node, Side: flow.Caller, Flow: rc.from.ID, Name: rc.name}, ""))
+		rc.caller = string(p.Keys.Append(b[:0], flow.Token{Node: p.Node, Side: flow.Caller, Flow: rc.from.ID, Name: rc.name}, rc.req.CallID()))
 	}
 	return rc
 }

@@ -25,10 +25,11 @@ type route struct {
 }
 
 var (
-	errBadToken  = sip.Refuse(403, "Forbidden: Route is not from this gateway or too old")
-	errHalfToken = sip.Refuse(403, "Forbidden: one Record-Route of two is missing from the Route set")
+	errBadToken  = sip.Refuse(403, "Forbidden: Route is not from this gateway, of another call, or too old")
+	errHalfToken = sip.Refuse(403, "Forbidden: Route is no Path of this gateway, or one Record-Route of two is missing")
 	errForeign   = sip.Refuse(403, "Forbidden: Route leads elsewhere")
 	errNoToken   = sip.Refuse(403, "Forbidden: request within a dialog without this gateway's Route")
+	errPreloaded = sip.Refuse(403, "Forbidden: Route of a call in a request that begins another") // would pass by the dial rules
 	errStranger  = sip.Refuse(403, "Forbidden: not a party of this dialog")
 	errBadRoute  = sip.Refuse(400, "Bad Request: Route is no SIP URI")
 	errBadURI    = sip.Refuse(400, "Bad Request: Request-URI is no SIP URI")
@@ -43,6 +44,8 @@ func (p *Proxy) preprocess(req *sip.Message, from *flow.Flow) (route, error) {
 	}
 	r.upstream = from.Upstream()
 	switch {
+	case r.pair && req.ToTag() == "":
+		return r, errPreloaded
 	case r.pair:
 		return r, p.admitParty(req, from, &r)
 	case req.ToTag() != "" && req.Method() != "CANCEL":
@@ -97,22 +100,19 @@ func (p *Proxy) readRoutes(req *sip.Message) (r route, err error) {
 			r.next = ""
 		}
 	}
-	return r, p.readTokens(&r, tokens[:n])
+	return r, p.readTokens(&r, tokens[:n], req.CallID())
 }
 
-func (p *Proxy) readTokens(r *route, tokens []string) error {
+func (p *Proxy) readTokens(r *route, tokens []string, callID string) error {
 	switch len(tokens) {
 	case 1:
 		t, ok := p.Keys.Verify(tokens[0])
 		if !ok {
-			return errBadToken
-		}
-		if t.Side != flow.Registered {
 			return errHalfToken
 		}
 		r.path, r.dst = true, t
 	case 2:
-		a, b, ok := p.Keys.VerifyPair(tokens[0], tokens[1])
+		a, b, ok := p.Keys.VerifyPair(tokens[0], tokens[1], callID)
 		if !ok {
 			return errBadToken
 		}

@@ -70,32 +70,36 @@ func (m *macer) sum(out, a []byte, b string) {
 	m.pool.Put(s)
 }
 
-// Append writes the 48 characters of t to dst. pair is the text of the token it
-// belongs with, covered by t's MAC: the Caller's token for a Callee, else "".
-func (k *Keys) Append(dst []byte, t Token, pair string) []byte {
+// Append writes the 48 characters of t to dst. with is what the MAC covers beside
+// t: the Call-ID for a Caller, the Caller's token for a Callee, "" for a Registered. So
+// tokens serve in no other call and with no other partner.
+func (k *Keys) Append(dst []byte, t Token, with string) []byte {
 	r := k.ring.Load()
 	key := r.newest()
 	var raw [rawLen]byte
 	raw[0], raw[1], raw[2], raw[3] = version1, key.id, t.Node, byte(t.Side)
 	binary.BigEndian.PutUint64(raw[4:], uint64(t.Flow))
 	copy(raw[12:macAt], t.Name[:])
-	key.mac.sum(raw[macAt:], raw[:macAt], pair)
+	key.mac.sum(raw[macAt:], raw[:macAt], with)
 	return base64.RawURLEncoding.AppendEncode(dst, raw[:])
 }
 
-// Verify checks one token alone (Caller, Registered).
-func (k *Keys) Verify(text string) (Token, bool) { return k.verify(text, "") }
+// Verify checks a token that stands alone (Registered).
+func (k *Keys) Verify(text string) (Token, bool) {
+	t, ok := k.verify(text, "")
+	return t, ok && t.Side == Registered
+}
 
 // VerifyPair checks the two tokens of a route set, in either order, and returns
-// them in the order given: one Caller's and the Callee's that was made with it.
-func (k *Keys) VerifyPair(first, second string) (a, b Token, ok bool) {
+// them in the order given: the Caller's of that call and the Callee's that was made with it.
+func (k *Keys) VerifyPair(first, second, callID string) (a, b Token, ok bool) {
 	var okA, okB bool
 	if sideOf(first) == Callee {
 		a, okA = k.verify(first, second)
-		b, okB = k.verify(second, "")
+		b, okB = k.verify(second, callID)
 		return a, b, okA && okB && b.Side == Caller
 	}
-	a, okA = k.verify(first, "")
+	a, okA = k.verify(first, callID)
 	b, okB = k.verify(second, first)
 	return a, b, okA && okB && a.Side == Caller && b.Side == Callee
 }
@@ -112,7 +116,7 @@ func sideOf(text string) Side {
 	return Side(head[3])
 }
 
-func (k *Keys) verify(text, pair string) (Token, bool) {
+func (k *Keys) verify(text, with string) (Token, bool) {
 	if len(text) != TokenLen {
 		return Token{}, false
 	}
@@ -127,7 +131,7 @@ func (k *Keys) verify(text, pair string) (Token, bool) {
 		return Token{}, false
 	}
 	var want [rawLen - macAt]byte
-	key.mac.sum(want[:], raw[:macAt], pair)
+	key.mac.sum(want[:], raw[:macAt], with)
 	if subtle.ConstantTimeCompare(want[:], raw[macAt:]) != 1 {
 		return Token{}, false
 	}

@@ -20,7 +20,7 @@ func keys(t testing.TB, dir string) *Keys {
 
 func pair(k *Keys, from, to Token) (string, string) {
 	from.Side, to.Side = Caller, Callee
-	a := string(k.Append(nil, from, ""))
+	a := string(k.Append(nil, from, "call"))
 	return a, string(k.Append(nil, to, a))
 }
 
@@ -55,14 +55,14 @@ func TestTokensOfDifferentCallsDoNotCombine(t *testing.T) {
 	k := keys(t, "")
 	a1, b1 := pair(k, Token{Flow: 1}, Token{Flow: 2})
 	a2, b2 := pair(k, Token{Flow: 3}, Token{Flow: 4})
-	if a, b, ok := k.VerifyPair(a1, b1); !ok || a.Flow != 1 || b.Flow != 2 {
+	if a, b, ok := k.VerifyPair(a1, b1, "call"); !ok || a.Flow != 1 || b.Flow != 2 {
 		t.Errorf("caller first: %v %v %v", a, b, ok)
 	}
-	if a, b, ok := k.VerifyPair(b1, a1); !ok || a.Flow != 2 || b.Flow != 1 {
+	if a, b, ok := k.VerifyPair(b1, a1, "call"); !ok || a.Flow != 2 || b.Flow != 1 {
 		t.Errorf("callee first: %v %v %v", a, b, ok)
 	}
 	for _, p := range [][2]string{{a1, b2}, {b2, a1}, {a2, b1}, {a1, a1}, {b1, b1}, {a1, a2}, {a1, ""}, {"", b1}} {
-		if _, _, ok := k.VerifyPair(p[0], p[1]); ok {
+		if _, _, ok := k.VerifyPair(p[0], p[1], "call"); ok {
 			t.Errorf("%q and %q combine", p[0], p[1])
 		}
 	}
@@ -70,8 +70,14 @@ func TestTokensOfDifferentCallsDoNotCombine(t *testing.T) {
 		t.Error("a callee's token verifies without its pair")
 	}
 	path := string(k.Append(nil, Token{Side: Registered}, ""))
-	if _, _, ok := k.VerifyPair(path, b1); ok {
+	if _, _, ok := k.VerifyPair(path, b1, "call"); ok {
 		t.Error("a Path token serves as a caller's")
+	}
+	if _, _, ok := k.VerifyPair(a1, b1, "another call"); ok {
+		t.Error("tokens of one call serve in another")
+	}
+	if _, ok := k.Verify(a1); ok {
+		t.Error("a caller's token serves as a Path's")
 	}
 }
 
@@ -104,7 +110,7 @@ func TestNamesTellPartsApart(t *testing.T) {
 func TestKeysOutliveARestart(t *testing.T) {
 	dir := t.TempDir()
 	k := keys(t, dir)
-	text := string(k.Append(nil, Token{Flow: 7}, ""))
+	text := string(k.Append(nil, Token{Side: Registered, Flow: 7}, ""))
 	again := keys(t, dir)
 	if got, ok := again.Verify(text); !ok || got.Flow != 7 {
 		t.Error("a token from before the restart does not verify")
@@ -126,7 +132,7 @@ func TestKeysOutliveARestart(t *testing.T) {
 func TestOldKeysVerifyForADay(t *testing.T) {
 	dir, now := t.TempDir(), time.Now()
 	k := keys(t, dir)
-	text := string(k.Append(nil, Token{Flow: 7}, ""))
+	text := string(k.Append(nil, Token{Side: Registered, Flow: 7}, ""))
 	for _, step := range []struct {
 		after time.Duration
 		want  bool
@@ -153,7 +159,7 @@ func FuzzVerify(f *testing.F) {
 		if tok, ok := k.Verify(x); ok && string(k.Append(nil, tok, "")) != x {
 			t.Errorf("%q verifies but is not what we write", x)
 		}
-		if _, _, ok := k.VerifyPair(x, y); ok && !(x == a && y == b || x == b && y == a) {
+		if _, _, ok := k.VerifyPair(x, y, "call"); ok && !(x == a && y == b || x == b && y == a) {
 			t.Errorf("%q %q combine", x, y)
 		}
 	})
@@ -170,7 +176,7 @@ func BenchmarkRoutePair(b *testing.B) {
 	x, y := pair(k, Token{Flow: flows[1].ID}, Token{Flow: flows[5000].ID})
 	b.ReportAllocs()
 	for b.Loop() {
-		_, to, ok := k.VerifyPair(x, y)
+		_, to, ok := k.VerifyPair(x, y, "call")
 		if !ok || tab.ByID(to.Flow) == nil {
 			b.Fatal("not found")
 		}
