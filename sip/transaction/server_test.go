@@ -190,6 +190,32 @@ func TestStrayCancel(t *testing.T) {
 	})
 }
 
+// RFC 3261 §9.2 matches a CANCEL by branch and sent-by, which anybody can copy: from
+// another host it is nobody's, and so is an ACK.
+func TestCancelOfAnotherHost(t *testing.T) {
+	for _, kind := range []sip.Transport{sip.UDP, sip.TCP} {
+		inBubble(t, func(r *rig) {
+			alice, bob := r.alice(kind), r.bob(kind)
+			alice.Write(request("INVITE", branch1))
+			r.forward(180)
+			alice.Take()
+			bob.Write(request("CANCEL", branch1))
+			r.wantSent(bob, "481 CANCEL")
+			r.wantEvents("request INVITE")
+			r.forward(486)
+			bob.Write(request("ACK", branch1))
+			r.wantEvents("ack") // on to the proxy, which wants a token
+			alice.Take()
+			alice.Write(request("ACK", branch1)) // absorbed
+			if kind == sip.TCP {
+				r.wantEvents("ended")
+			} else {
+				r.wantEvents() // in timer I
+			}
+		})
+	}
+}
+
 // A CANCEL that overtakes the hand-over of its INVITE waits for SetUser, and never comes from within it.
 func TestCancelBeforeSetUser(t *testing.T) {
 	inBubble(t, func(r *rig) {
