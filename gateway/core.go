@@ -5,6 +5,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/ringway/ringway/gateway/policy"
 	"github.com/ringway/ringway/gateway/proxy"
 	"github.com/ringway/ringway/registrar"
 	"github.com/ringway/ringway/sip"
@@ -22,6 +23,7 @@ type stage interface {
 type core struct {
 	own       *own
 	stages    []stage // in the order of wirePolicy
+	flood     *policy.Flood
 	prove     func(req *sip.Message, from *flow.Flow) error
 	registrar *registrar.Registrar
 	router    *router
@@ -42,6 +44,9 @@ func (c *core) Ack(m *sip.Message, from *flow.Flow) { c.proxy.Ack(m, from) }
 func (c *core) serve(tx *transaction.Server, req *sip.Message, from *flow.Flow) error {
 	method := req.Method()
 	if req.ToTag() != "" && method != "REGISTER" {
+		if !c.flood.Stray(from) {
+			return policy.ErrFlood
+		}
 		c.proxy.Request(tx) // in a dialog: the flow tokens decide who may (ARCHITECTURE: who takes part)
 		return nil
 	}

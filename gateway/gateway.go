@@ -116,7 +116,7 @@ func (g *Gateway) wirePolicy(own *own, users *digest.Table) error {
 	g.flood = policy.NewFlood(nil)
 	g.digest = &policy.Digest{Authority: digest.New(nil, nil), Users: users, Logins: policy.NewLogins(nil)}
 	identity := &policy.Identity{Domains: own, Digest: g.digest, Flood: g.flood, Realm: own.first}
-	g.core.stages = []stage{g.flood, identity}
+	g.core.stages, g.core.flood = []stage{g.flood, identity}, g.flood
 	g.core.prove = identity.Prove
 	return nil
 }
@@ -144,6 +144,7 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 		Identity:     newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys),
 		Authenticate: g.core.prove,
 		Branch:       g.leave,
+		Relay:        g.relay,
 		Finished:     g.finished,
 		Times: proxy.Times{
 			Ring: g.cfg.RingTimeout, Try: g.cfg.TryTimeout, Grace: g.cfg.ReconnectGrace, DeadPeerBye: g.cfg.DeadPeerBye,
@@ -169,11 +170,26 @@ func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, _ *flow.Flow, t
 	return nil
 }
 
+// relay is the hygiene of every response that goes back (proxy.Config.Relay).
+func (g *Gateway) relay(tx *transaction.Server, resp *sip.Message, out *sip.Splice, up *flow.Flow) {
+	switch {
+	case up.Upstream() == "":
+		policy.ScrubResponse(resp, out)
+	case tx.Flow().Upstream() == "":
+		policy.Withhold(resp, out)
+	}
+}
+
 // receive takes each message that a transport read.
 func (g *Gateway) receive(m *sip.Message, from *flow.Flow) {
 	g.source.Mark(from)
+	method := ""
 	if m.IsRequest() {
-		g.count.request(m.Method())
+		method = m.Method()
+		g.count.request(method)
+	}
+	if (method == "" || method == "ACK" || method == "CANCEL") && !g.flood.Stray(from) {
+		return // nobody answers these for want of credentials
 	}
 	g.transactions.Receive(m, from)
 }

@@ -43,11 +43,11 @@ func (r *router) Targets(req *sip.Message, from *flow.Flow) ([]proxy.Target, err
 	if domain, ok := r.own.Domain(u.Host, u.Port); ok {
 		return r.local(&u, domain, from)
 	}
+	if name, ok := r.trunks.ByHost(u.Host); ok && from.Upstream() == "" {
+		return r.trunk(name) // before Contacts: nobody takes an upstream's calls by registering its address
+	}
 	if b, err := r.registrar.LookupContact(context.Background(), req.RequestURI()); err != nil || len(b) > 0 {
 		return targetsOf(b), err // SIP.js names its peer so in an attended transfer
-	}
-	if name, ok := r.trunks.ByHost(u.Host); ok && from.Upstream() == "" {
-		return r.trunk(name)
 	}
 	return nil, errForeign
 }

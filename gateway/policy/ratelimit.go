@@ -21,7 +21,8 @@ const (
 	blockedFor    = time.Minute         // … cost this
 )
 
-var errFlood = &sip.StatusError{Code: 503, Reason: "Service Unavailable: too many requests without authentication", Headers: []string{"Retry-After: 5"}}
+// ErrFlood is the answer to a peer that has proved nothing and goes on too fast.
+var ErrFlood = &sip.StatusError{Code: 503, Reason: "Service Unavailable: too many requests without authentication", Headers: []string{"Retry-After: 5"}}
 
 // Flood bounds the requests of peers that proved nothing: 20 a second with a
 // burst of 100, then 503, then the connection is closed. It is charged with
@@ -56,7 +57,19 @@ func (l *Flood) Admit(_ *sip.Message, from *flow.Flow) error {
 			from.Close(sip.CloseFlood)
 		}
 	}
-	return errFlood
+	return ErrFlood
+}
+
+// Stray reports whether a message that no stage sees may pass: from a peer that has proved
+// nothing it is charged, and what comes beyond the limit is to be dropped; a connection
+// is closed where Admit would close it.
+func (l *Flood) Stray(from *flow.Flow) bool {
+	if from.Proven() {
+		return true
+	}
+	over := l.Admit(nil, from) != nil
+	l.Charge(from)
+	return !over
 }
 
 // Charge counts one refused request of a peer that has proved nothing.

@@ -12,11 +12,7 @@ import (
 // RFC 7315) when the request came from somebody else. ours says whether a realm is one of ours.
 func Scrub(req *sip.Message, s *sip.Splice, trusted bool, ours func(realm string) bool) {
 	if !trusted {
-		for _, h := range [...]sip.Header{sip.PAssertedIdentity, sip.PPreferredIdentity, sip.RemotePartyID} {
-			if req.Has(h) {
-				s.RemoveAll(h)
-			}
-		}
+		scrubIdentity(req, s)
 	}
 	credentials := req.Has(sip.Authorization) || req.Has(sip.ProxyAuthorization)
 	if trusted && !credentials {
@@ -32,6 +28,24 @@ func Scrub(req *sip.Message, s *sip.Splice, trusted bool, ours func(realm string
 			if !trusted && reserved(req.Name(f)) {
 				s.Remove(f)
 			}
+		}
+	}
+}
+
+// ScrubResponse cuts from a response of somebody who is no trusted neighbour what only those may say.
+func ScrubResponse(resp *sip.Message, s *sip.Splice) {
+	scrubIdentity(resp, s)
+	for _, f := range resp.Fields() {
+		if f.Header == sip.Other && reserved(resp.Name(f)) {
+			s.Remove(f)
+		}
+	}
+}
+
+func scrubIdentity(m *sip.Message, s *sip.Splice) {
+	for _, h := range [...]sip.Header{sip.PAssertedIdentity, sip.PPreferredIdentity, sip.RemotePartyID} {
+		if m.Has(h) {
+			s.RemoveAll(h)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package policy
 import (
 	"strings"
 	"testing"
+
+	"github.com/ringway/ringway/sip"
 )
 
 func scrubbed(t testing.TB, trusted bool, lines ...string) string {
@@ -51,6 +53,20 @@ func TestScrubNothing(t *testing.T) {
 	m := newRoom(t).request("INVITE", "", alice, bob, "Contact: <sip:x@y.invalid>")
 	if got := scrubbed(t, false, "Contact: <sip:x@y.invalid>"); got != m.String() {
 		t.Errorf("changed to\n%s", got)
+	}
+}
+
+func TestScrubResponse(t *testing.T) { // RFC 3325 §5: a user's word on who he is goes no further
+	resp, err := sip.Parse("SIP/2.0 200 OK\r\nVia: SIP/2.0/WS h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n"+
+		"Call-ID: c\r\nCSeq: 1 INVITE\r\nP-Asserted-Identity: <sip:ceo@h>\r\nremote-party-id : <sip:ceo@h>\r\nX-Internal-A: ceo\r\n"+
+		"P-Charging-Vector: ceo\r\nSubject: kept\r\nContent-Length: 0\r\n\r\n", sip.Frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := resp.Splice()
+	ScrubResponse(resp, &s)
+	if got := string(s.Append(nil)); strings.Contains(got, "ceo") || !strings.Contains(got, "Subject: kept") {
+		t.Errorf("left:\n%s", got)
 	}
 }
 

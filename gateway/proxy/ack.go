@@ -82,6 +82,12 @@ func (p *Proxy) sendAck(m *sip.Message, from *flow.Flow, r *route, f *flow.Flow)
 	if r.pops > 0 {
 		out.PopRoutes(r.pops)
 	}
+	if p.Branch != nil {
+		if err := p.Branch(m, &out, from, f, &Target{Upstream: r.dstName}); err != nil {
+			p.Counters.drop(DropAckBad)
+			return
+		}
+	}
 	var via [256]byte
 	out.PushVia(string(appendVia(via[:0], f.Info(), transaction.NewID(), 0)))
 	if err := f.Send(out.Append(make([]byte, 0, len(m.String())+added))); err != nil {
