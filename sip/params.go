@@ -119,7 +119,8 @@ func unquote(s string) string {
 
 // checkParams says whether s, the part of a header value behind its first
 // component, is *(SEMI generic-param) (RFC 3261 §25.1), no name used twice
-// (§7.3.1), and returns it from the first ';' on. An unquoted value may hold more
+// (§7.3.1) but in a plain repetition, and returns it from the first ';' on. SIP.js
+// says its +sip.instance twice when it is to have a reg-id too. An unquoted value may hold more
 // than the grammar has: branches and tags in base64 are common.
 func checkParams(s string) (Params, error) {
 	i := skipBlanks(s, 0)
@@ -136,7 +137,11 @@ func checkParams(s string) (Params, error) {
 		if err != nil {
 			return "", err
 		}
-		if err := seen.add(p, start, nameEnd); err != nil {
+		if j, err := seen.add(p, start, nameEnd); err == errParamTwice {
+			if !repeats(p[j:], p[start:next]) {
+				return "", err
+			}
+		} else if err != nil {
 			return "", err
 		}
 		i = next
@@ -152,22 +157,28 @@ type nameSet struct {
 
 var errParamLong = errors.New("parameters too long")
 
-// add refuses s[start:end] when it is there already, or one too many.
-func (ns *nameSet) add(s string, start, end int) error {
+// add refuses s[start:end] when it is one too many, or there already, at first.
+func (ns *nameSet) add(s string, start, end int) (first int, err error) {
 	if ns.n == maxParams {
-		return errParamCount
+		return 0, errParamCount
 	}
 	if end > 1<<16-1 {
-		return errParamLong
+		return 0, errParamLong
 	}
 	for _, a := range ns.at[:ns.n] {
 		if int(a.end-a.start) == end-start && EqualFold(s[a.start:a.end], s[start:end]) {
-			return errParamTwice
+			return int(a.start), errParamTwice
 		}
 	}
 	ns.at[ns.n].start, ns.at[ns.n].end = uint16(start), uint16(end)
 	ns.n++
-	return nil
+	return 0, nil
+}
+
+// repeats reports whether s begins with the same parameter, and nothing else belongs to it.
+func repeats(s, param string) bool {
+	param = strings.TrimRight(param, " \t")
+	return strings.HasPrefix(s, param) && (len(s) == len(param) || strings.IndexByte("; \t", s[len(param)]) >= 0)
 }
 
 // paramAt checks the one parameter whose ';' is s[i]: its name is

@@ -71,3 +71,23 @@ func TestEqualFoldIsASCII(t *testing.T) {
 		t.Error("EqualFold folds other than ASCII letters")
 	}
 }
+
+func TestRepeatedParameter(t *testing.T) { // RFC 3261 §7.3.1; SIP.js repeats its +sip.instance
+	for _, p := range []struct {
+		value string
+		ok    bool
+	}{
+		{`<sip:a@x>;+sip.instance="<urn:uuid:1>";reg-id=1;+sip.instance="<urn:uuid:1>"`, true},
+		{`<sip:a@x>;ob;ob`, true},
+		{`<sip:a@x>;ob ; ob;q=1`, true},
+		{`<sip:a@x>;+sip.instance="<urn:uuid:1>";+sip.instance="<urn:uuid:2>"`, false},
+		{`<sip:a@x>;tag=1;tag=12`, false},
+		{`<sip:a@x>;tag=12;tag=1`, false},
+		{`<sip:a@x>;ob;ob=1`, false},
+		{`<sip:a@x>;tag=a;TAG=b`, false},
+	} {
+		if _, err := ParseNameAddr(p.value); (err == nil) != p.ok {
+			t.Errorf("%s: %v, want accepted = %v", p.value, err, p.ok)
+		}
+	}
+}

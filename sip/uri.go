@@ -183,7 +183,7 @@ func checkURIParams(s string) error {
 		if start == end {
 			return errURIParam
 		}
-		if err := seen.add(s, start, end); err != nil {
+		if _, err := seen.add(s, start, end); err != nil {
 			return err
 		}
 		if i = end; i < len(s) && s[i] == '=' {

@@ -15,8 +15,8 @@ func TestRegisterIsAlwaysChallenged(t *testing.T) { // RFC 3261 §10.3 step 3; A
 		for range 2 {
 			e := r.want(401, r.request("REGISTER", "", alice, alice), f)
 			if len(e.Headers) != 2 || !strings.HasPrefix(e.Headers[0], `WWW-Authenticate: Digest realm="example.org"`) ||
-				!strings.Contains(e.Headers[0], "algorithm=MD5,") || !strings.Contains(e.Headers[1], "algorithm=SHA-256,") {
-				t.Errorf("%v: %q", tr, e.Headers) // RFC 8760, MD5 first for browsers
+				!strings.Contains(e.Headers[0], "algorithm=SHA-256,") || !strings.Contains(e.Headers[1], "algorithm=MD5,") {
+				t.Errorf("%v: %q", tr, e.Headers) // RFC 8760 §2.4, MD5 last for browsers (docs/adr/0004)
 			}
 			r.want(0, r.request("REGISTER", "", alice, alice, r.answer(e, "alice", "pw", "REGISTER", "sip:example.org")), f)
 			if !f.Is("alice@example.org") {

@@ -81,9 +81,9 @@ func ParseUsers(file string, text []byte) (*Table, error) {
 		}
 		*to = uint32(l.start) + 1
 	}
-	t.algs = []Algorithm{MD5, SHA256}
+	t.algs = []Algorithm{SHA256, MD5}
 	if strong < t.users || t.users == 0 {
-		t.algs = t.algs[:1]
+		t.algs = t.algs[1:]
 	}
 	return t, nil
 }
