@@ -103,6 +103,9 @@ func (l *live) sipp(c call) *sipp {
 	if c.status != "" {
 		scenario = bytes.ReplaceAll(scenario, []byte("486"), []byte(c.status))
 	}
+	if strings.HasPrefix(c.user, "[field") { // from an injection file
+		scenario = bytes.ReplaceAll(scenario, []byte("[service]"), []byte(c.user))
+	}
 	if err := os.WriteFile(filepath.Join(s.dir, "scenario.xml"), scenario, 0o600); err != nil {
 		l.t.Fatal(err)
 	}
