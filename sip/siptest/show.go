@@ -20,7 +20,7 @@ var masks = []struct {
 }{
 	{"TGRUU", regexp.MustCompile(`([A-Za-z0-9_-]{64,})@[^">;]*;gr\b`)},
 	{"BRANCH", regexp.MustCompile(`z9hG4bK[0-9a-f]{32}\b`)},
-	{"TOKEN", regexp.MustCompile(`[A-Za-z0-9_-]{48}\b`)},
+	{"TOKEN", regexp.MustCompile(`([A-Za-z0-9_-]{48})@`)},
 	{"TAG", regexp.MustCompile(`;tag=([0-9a-f]{16})\b`)},
 	{"NONCE", regexp.MustCompile(`nonce="([^"]*)"`)},
 }
