@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/rs/zerolog"
 
@@ -102,7 +104,17 @@ func (c *core) options(tx *transaction.Server, req *sip.Message) (answered bool,
 	if !c.own.Own(u.Host, u.Port) {
 		return false, nil
 	}
-	if u.User != "" {
+	if u.User == "" {
+		if req.Has(sip.Require) {
+			return false, unsupported(req)
+		}
+	} else {
+		if req.Has(sip.Require) {
+			return false, nil // the user agent has to say whether it can
+		}
+		if err := c.proxy.Validate(req, tx.Flow()); err != nil {
+			return false, err
+		}
 		targets, err := c.router.Targets(req, tx.Flow())
 		if err != nil {
 			return false, err
@@ -116,6 +128,12 @@ func (c *core) options(tx *transaction.Server, req *sip.Message) (answered bool,
 	}
 	tx.Reply(&sip.Reply{Status: 200, Headers: []string{methods, "Accept: application/sdp", "Supported: path, outbound, gruu"}})
 	return true, nil
+}
+
+// unsupported is RFC 3261 §8.2.2.3: the server itself needs no extension to be asked.
+func unsupported(req *sip.Message) error {
+	return &sip.StatusError{Code: 420, Reason: "Bad Extension",
+		Headers: []string{"Unsupported: " + strings.Join(slices.Collect(req.Values(sip.Require)), ", ")}}
 }
 
 func (c *core) refuse(tx *transaction.Server, err *sip.StatusError) {

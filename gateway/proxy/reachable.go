@@ -1,5 +1,16 @@
 package proxy
 
+import (
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// Validate is §16.3 for a request that the gateway answers in a user agent's place.
+func (p *Proxy) Validate(req *sip.Message, from *flow.Flow) error {
+	_, err := p.validate(req, from)
+	return err
+}
+
 // Reachable reports whether some target's user agent has a live flow now. Targets
 // that are hops of an upstream don't count: nobody asked them.
 func (p *Proxy) Reachable(targets []Target) bool {
