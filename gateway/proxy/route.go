@@ -30,7 +30,6 @@ var (
 	errForeign   = sip.Refuse(403, "Forbidden: Route leads elsewhere")
 	errNoToken   = sip.Refuse(403, "Forbidden: request within a dialog without this gateway's Route")
 	errPreloaded = sip.Refuse(403, "Forbidden: Route of a call in a request that begins another") // would pass by the dial rules
-	errPreloaded = sip.Refuse(403, "Forbidden: Route of a call in a request that begins another") // would pass by the dial rules
 	errStranger  = sip.Refuse(403, "Forbidden: not a party of this dialog")
 	errBadRoute  = sip.Refuse(400, "Bad Request: Route is no SIP URI")
 	errBadURI    = sip.Refuse(400, "Bad Request: Request-URI is no SIP URI")
@@ -45,8 +44,6 @@ func (p *Proxy) preprocess(req *sip.Message, from *flow.Flow) (route, error) {
 	}
 	r.upstream = from.Upstream()
 	switch {
-	case r.pair && req.ToTag() == "":
-		return r, errPreloaded
 	case r.pair && req.ToTag() == "":
 		return r, errPreloaded
 	case r.pair:
