@@ -113,8 +113,12 @@ func usersOf(cfg *Config) (*digest.Table, error) {
 // wirePolicy sets the order of admission: who it is from, how much of it, who they are.
 func (g *Gateway) wirePolicy(own *own, users *digest.Table) error {
 	g.source = &policy.Source{UpstreamOf: g.trunks.UpstreamOf}
-	g.flood = policy.NewFlood(nil)
-	g.digest = &policy.Digest{Authority: digest.New(nil, nil), Users: users, Logins: policy.NewLogins(nil)}
+	l := &g.cfg.Limits
+	g.flood = policy.NewFlood(policy.FloodLimit{Rate: l.UnprovenRate, Burst: l.UnprovenBurst}, nil)
+	g.digest = &policy.Digest{
+		Authority: digest.New(digest.Config{TTL: l.NonceTTL}), Users: users,
+		Logins: policy.NewLogins(policy.LoginLimit{Failures: l.FailedLogins, Penalty: l.FailedLoginPenalty}, nil),
+	}
 	identity := &policy.Identity{Domains: own, Digest: g.digest, Flood: g.flood, Realm: own.first}
 	g.core.stages, g.core.flood = []stage{g.flood, identity}, g.flood
 	g.core.prove = identity.Prove

@@ -28,7 +28,7 @@ type DigestStats struct {
 	Blocked    atomic.Int64 // too many failures before
 }
 
-var errBlocked = sip.Refuse(403, "Forbidden: too many failed logins, try again in a minute")
+var errBlocked = sip.Refuse(403, "Forbidden: too many failed logins, try again later")
 
 // Prove returns the user of realm whose password the request's credentials
 // prove. Otherwise the error is the answer: a challenge (401 to REGISTER, 407

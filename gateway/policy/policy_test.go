@@ -75,9 +75,10 @@ func newRoom(t testing.TB) *room {
 		}
 		return ""
 	}}
-	r.flood = NewFlood(now)
+	r.flood = NewFlood(FloodLimit{Rate: 20, Burst: 100}, now)
 	r.id = &Identity{Domains: domains{}, Flood: r.flood, Realm: "example.org",
-		Digest: &Digest{Authority: digest.New(nil, now), Users: users, Logins: NewLogins(now)}}
+		Digest: &Digest{Authority: digest.New(digest.Config{TTL: time.Minute, Now: now}), Users: users,
+			Logins: NewLogins(LoginLimit{Failures: maxFailures, Penalty: blockedFor}, now)}}
 	r.stages = []Stage{r.source, r.flood, r.id}
 	return r
 }

@@ -12,22 +12,31 @@ import (
 	"github.com/ringway/ringway/sip/flow"
 )
 
-// Limits of what unproven peers may do (DEFENCE: floods).
-const (
-	unprovenEvery = time.Second / 20    // one refused request each, in the long run
-	unprovenBurst = 100 * unprovenEvery // as many at once
-	maxFailures   = 10                  // failed logins of one user from one address …
-	failureWindow = time.Minute         // … in this time …
-	blockedFor    = time.Minute         // … cost this
-)
+// FloodLimit is what a peer that has proved nothing may do.
+type FloodLimit struct {
+	Rate  int // refused requests a second, in the long run
+	Burst int // as many at once
+}
+
+// LoginLimit is how many wrong passwords cost what.
+type LoginLimit struct {
+	Failures int           // of one user from one address within a minute
+	Penalty  time.Duration // no login of that user from there for so long
+}
+
+const failureWindow = time.Minute
 
 // ErrFlood is the answer to a peer that has proved nothing and goes on too fast.
 var ErrFlood = &sip.StatusError{Code: 503, Reason: "Service Unavailable: too many requests without authentication", Headers: []string{"Retry-After: 5"}}
 
-// Flood bounds the requests of peers that proved nothing: 20 a second with a
-// burst of 100, then 503, then the connection is closed. It is charged with
+// Flood bounds the requests of peers that proved nothing: beyond the limit they get
+// 503, and after as many again the connection is closed. It is charged with
 // refusals alone (Identity), so nobody else is ever slowed down. Its memory is fixed.
 type Flood struct {
+	// Static after construction.
+	every time.Duration // what one request takes
+	burst time.Duration
+
 	cells cells
 	Stats FloodStats
 }
@@ -39,20 +48,23 @@ type FloodStats struct {
 }
 
 // NewFlood returns the limit with nothing used up; now is nil for time.Now.
-func NewFlood(now func() time.Time) *Flood { return &Flood{cells: newCells(now)} }
+func NewFlood(limit FloodLimit, now func() time.Time) *Flood {
+	every := time.Second / time.Duration(limit.Rate)
+	return &Flood{every: every, burst: time.Duration(limit.Burst) * every, cells: newCells(now)}
+}
 
 // Admit implements Stage. On UDP, where there is nothing to close, a peer that goes
 // on too fast is served at the allowed pace.
 func (l *Flood) Admit(_ *sip.Message, from *flow.Flow) error {
 	now, key := l.cells.since(), l.key(from)
 	ahead := time.Duration(l.cells.look(key).until) - now
-	if ahead <= unprovenBurst-unprovenEvery {
+	if ahead <= l.burst-l.every {
 		return nil
 	}
 	l.Stats.Refused.Add(1)
 	if !datagram(from) {
 		l.Charge(from)
-		if ahead > 2*unprovenBurst && from.Live() {
+		if ahead > 2*l.burst && from.Live() {
 			l.Stats.Closed.Add(1)
 			from.Close(sip.CloseFlood)
 		}
@@ -76,7 +88,7 @@ func (l *Flood) Stray(from *flow.Flow) bool {
 func (l *Flood) Charge(from *flow.Flow) {
 	now := l.cells.since()
 	l.cells.update(l.key(from), func(c *cell) {
-		c.until = max(c.until, int64(now)) + int64(unprovenEvery)
+		c.until = max(c.until, int64(now)) + int64(l.every)
 	})
 }
 
@@ -94,17 +106,20 @@ func (l *Flood) key(from *flow.Flow) uint64 {
 	return maphash.Bytes(l.cells.seed, b[:])
 }
 
-// Logins bounds failed logins: 10 of one user from one address in a minute block
-// that pair for a minute. IPv6 addresses of one /64 are one. Its memory is fixed.
-type Logins struct{ cells cells }
+// Logins bounds failed logins: too many of one user from one address in a minute block
+// that pair for a while. IPv6 addresses of one /64 are one. Its memory is fixed.
+type Logins struct {
+	limit LoginLimit // static after construction
+	cells cells
+}
 
 // NewLogins returns a counter of failures without any; now is nil for time.Now.
-func NewLogins(now func() time.Time) *Logins { return &Logins{newCells(now)} }
+func NewLogins(limit LoginLimit, now func() time.Time) *Logins { return &Logins{limit, newCells(now)} }
 
 // Blocked reports whether the user may not even try from there now.
 func (l *Logins) Blocked(user, realm string, from netip.Addr) bool {
 	c := l.cells.look(l.key(user, realm, from))
-	return c.count >= maxFailures && int64(l.cells.since()) < c.until
+	return c.count >= int64(l.limit.Failures) && int64(l.cells.since()) < c.until
 }
 
 // Failed counts a wrong password.
@@ -114,8 +129,8 @@ func (l *Logins) Failed(user, realm string, from netip.Addr) {
 		if now >= c.until {
 			c.count, c.until = 0, now+int64(failureWindow)
 		}
-		if c.count++; c.count == maxFailures {
-			c.until = now + int64(blockedFor)
+		if c.count++; c.count == int64(l.limit.Failures) {
+			c.until = now + int64(l.limit.Penalty)
 		}
 	})
 }

@@ -8,7 +8,12 @@ import (
 	"github.com/ringway/ringway/sip"
 )
 
-func TestFailedLoginsBlock(t *testing.T) { // DEFENCE: 10 per user+address a minute → 60 s of 403
+const (
+	maxFailures = 10
+	blockedFor  = 90 * time.Second
+)
+
+func TestFailedLoginsBlock(t *testing.T) { // so many per user and address a minute → a while of 403
 	r := newRoom(t)
 	udp, _ := r.open(sip.UDP, "198.51.100.2:5060")
 	try := func(user, password, remote string) int {
@@ -55,7 +60,7 @@ func TestFailedLoginsBlock(t *testing.T) { // DEFENCE: 10 per user+address a min
 }
 
 func TestLoginsCountAnIPv6NetworkAsOne(t *testing.T) {
-	l := NewLogins(nil)
+	l := NewLogins(LoginLimit{Failures: maxFailures, Penalty: blockedFor}, nil)
 	for range maxFailures {
 		l.Failed("alice", "example.org", netip.MustParseAddr("2001:db8::1"))
 		l.Failed("alice", "example.org", netip.MustParseAddr("::ffff:192.0.2.1"))
@@ -91,6 +96,35 @@ func TestFloodOnConnection(t *testing.T) { // burst of 100, then 503, then close
 	}
 	if r.flood.Stats.Refused.Load() != 102 || r.flood.Stats.Closed.Load() == 0 {
 		t.Errorf("counted %d refused, %d closed", r.flood.Stats.Refused.Load(), r.flood.Stats.Closed.Load())
+	}
+}
+
+// TestFloodLimits: the rate and the burst are those that were set.
+func TestFloodLimits(t *testing.T) {
+	for _, limit := range []FloodLimit{{Rate: 1, Burst: 1}, {Rate: 5, Burst: 3}, {Rate: 200, Burst: 40}} {
+		r := newRoom(t)
+		r.flood = NewFlood(limit, func() time.Time { return r.now })
+		f, _ := r.open(sip.UDP, "198.51.100.1:4000")
+		served := func(n int) (served int) {
+			for range n {
+				if r.flood.Admit(nil, f) == nil {
+					served++
+					r.flood.Charge(f)
+				}
+			}
+			return served
+		}
+		if n := served(1000); n != limit.Burst {
+			t.Errorf("%+v: %d at once", limit, n)
+		}
+		total := 0
+		for range 10 * limit.Rate {
+			r.now = r.now.Add(time.Second / time.Duration(limit.Rate))
+			total += served(5)
+		}
+		if total != 10*limit.Rate {
+			t.Errorf("%+v: %d in 10 seconds", limit, total)
+		}
 	}
 }
 

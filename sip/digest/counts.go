@@ -2,8 +2,8 @@ package digest
 
 import "sync"
 
-// The size of counts: 4,096 sets of 8 nonces are 32,768 in 0.6 MiB, which is
-// 270 logins a second for the life of a nonce before any is forgotten early.
+// The size of counts: 4,096 sets of 8 nonces are 32,768 in 0.6 MiB. Where nonces live
+// two minutes, that is 270 logins a second before any is forgotten early.
 const (
 	countSets = 4096
 	countWays = 8
@@ -15,6 +15,7 @@ const (
 // and everything as old as that is taken for used up.
 type counts struct {
 	floor uint64 // static: nonces made up to then are of an earlier life
+	ttl   uint64 // static, milliseconds
 	sets  []countSet
 }
 
@@ -49,16 +50,16 @@ func (c *counts) use(id, made, now uint64, nc uint32) bool {
 	if made < floor && floor <= now || made == s.dropped && made != 0 {
 		return false
 	}
-	*s.victim(now) = count{id, made, nc}
+	*s.victim(now, c.ttl) = count{id, made, nc}
 	return true
 }
 
 // victim is the way to overwrite: a free or expired one, else that of the oldest nonce.
-func (s *countSet) victim(now uint64) *count {
+func (s *countSet) victim(now, ttl uint64) *count {
 	oldest := &s.ways[0]
 	for i := range s.ways {
 		w := &s.ways[i]
-		if w.made > now || now-w.made > uint64(TTL.Milliseconds()) {
+		if w.made > now || now-w.made > ttl {
 			return w
 		}
 		if w.made < oldest.made {

@@ -6,6 +6,8 @@ import (
 	"time"
 )
 
+const ttl = 90 * time.Second
+
 // clock is a wall clock that tests set.
 type clock struct{ t time.Time }
 
@@ -34,7 +36,7 @@ type room struct {
 
 func newRoom(t testing.TB) *room {
 	c := &clock{time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	a := New(nil, c.now)
+	a := New(Config{TTL: ttl, Now: c.now})
 	c.t = c.t.Add(time.Second)
 	return &room{t, a, c, testUsers(t)}
 }
@@ -218,10 +220,10 @@ func TestNonceCountRises(t *testing.T) { // RFC 7616 §3.4: nc; DEFENCE: strictl
 func TestNonceExpires(t *testing.T) {
 	r := newRoom(t)
 	v := r.answer(r.challenge(0, MD5), "alice", "alice-pw", "00000001")
-	r.clock.t = r.clock.t.Add(TTL)
+	r.clock.t = r.clock.t.Add(ttl)
 	r.want(v, 0, OK, nil)
 	v = r.answer(r.challenge(0, MD5), "alice", "alice-pw", "00000001")
-	r.clock.t = r.clock.t.Add(TTL + time.Millisecond)
+	r.clock.t = r.clock.t.Add(ttl + time.Millisecond)
 	r.want(v, 0, Stale, ErrExpired)
 }
 
@@ -265,12 +267,12 @@ func TestForgottenNonceIsUsedUp(t *testing.T) {
 func TestRestartForgetsNonces(t *testing.T) {
 	r := newRoom(t)
 	key := []byte("0123456789abcdef0123456789abcdef")
-	r.a = New(key, r.clock.now)
+	r.a = New(Config{TTL: ttl, Key: key, Now: r.clock.now})
 	r.clock.t = r.clock.t.Add(time.Second)
 	v := r.answer(r.challenge(0, MD5), "alice", "alice-pw", "00000001")
 	r.want(v, 0, OK, nil)
 	r.clock.t = r.clock.t.Add(time.Second)
-	r.a = New(key, r.clock.now)
+	r.a = New(Config{TTL: ttl, Key: key, Now: r.clock.now})
 	r.clock.t = r.clock.t.Add(time.Second)
 	r.want(v, 0, Stale, ErrReplayed)
 }

@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// TTL is how long a nonce can be used.
-const TTL = 120 * time.Second
-
 // A nonce is 24 octets in 32 characters: milliseconds, random, and the first
 // octets of the HMAC over both, the flow and the realm.
 const (
@@ -32,6 +29,7 @@ type Authority struct {
 	// Static after construction.
 	now    func() time.Time
 	start  time.Time
+	ttl    uint64 // milliseconds
 	counts counts
 	dummy  [2]string // HA1 of nobody, per algorithm
 	pool   sync.Pool // of *scratch
@@ -45,11 +43,20 @@ type scratch struct {
 	buf []byte
 }
 
-// New returns an authority. Nonces are signed with key, nil for a random one. They
-// are of no use after a restart, even under the same key: which were used is
-// forgotten. now is nil for time.Now, of which only the monotonic part counts:
-// setting the clock harms no nonce.
-func New(key []byte, now func() time.Time) *Authority {
+// Config is what an Authority needs.
+type Config struct {
+	TTL time.Duration // how long a nonce can be used
+	// Key signs the nonces; nil: a random one. They are of no use after a restart, even
+	// under the same key: which were used is forgotten.
+	Key []byte
+	// Now is nil for time.Now, of which only the monotonic part counts: setting the clock
+	// harms no nonce.
+	Now func() time.Time
+}
+
+// New returns an authority.
+func New(cfg Config) *Authority {
+	now, key := cfg.Now, cfg.Key
 	if now == nil {
 		now = time.Now
 	}
@@ -57,8 +64,8 @@ func New(key []byte, now func() time.Time) *Authority {
 		key = make([]byte, sha256.Size)
 		rand.Read(key)
 	}
-	a := &Authority{now: now, start: now()}
-	a.counts = counts{floor: a.stamp(), sets: make([]countSet, countSets)}
+	a := &Authority{now: now, start: now(), ttl: uint64(cfg.TTL.Milliseconds())}
+	a.counts = counts{floor: a.stamp(), ttl: a.ttl, sets: make([]countSet, countSets)}
 	a.pool.New = func() any {
 		return &scratch{mac: hmac.New(sha256.New, key), buf: make([]byte, 0, 512)}
 	}
@@ -118,8 +125,8 @@ func (a *Authority) nonce(sc *scratch, dst []byte, flow uint64, realm string) {
 }
 
 // openNonce checks a nonce and returns when it was made and a number that no
-// other has.
-func (sc *scratch) openNonce(nonce string, flow uint64, realm string, now uint64) (made, id uint64, err error) {
+// other has; ttl and now are in milliseconds.
+func (sc *scratch) openNonce(nonce string, flow uint64, realm string, now, ttl uint64) (made, id uint64, err error) {
 	if len(nonce) != nonceLen {
 		return 0, 0, ErrForeign
 	}
@@ -131,7 +138,7 @@ func (sc *scratch) openNonce(nonce string, flow uint64, realm string, now uint64
 		return 0, 0, ErrForeign
 	}
 	made = binary.BigEndian.Uint64(sc.raw[:]) >> 16
-	if made > now || now-made > uint64(TTL.Milliseconds()) {
+	if made > now || now-made > ttl {
 		return 0, 0, ErrExpired
 	}
 	return made, binary.BigEndian.Uint64(sc.raw[saltLen:]), nil
