@@ -71,11 +71,14 @@ func (p *Proxy) tokenTarget(req *sip.Message, r *route) (Target, error) {
 	if err != nil {
 		return t, errBadURI
 	}
+	f := p.Flows.ByID(r.dst.Flow)
 	if hop, ok := p.Identity.HopOf(r.dstName, &u); ok {
-		t.Hops = []Hop{hop}
+		if !reaches(f, &hop) {
+			t.Hops = []Hop{hop}
+		}
 		return t, nil
 	}
-	if f := p.Flows.ByID(r.dst.Flow); f != nil {
+	if f != nil {
 		return t, nil // a hop's connection, still open
 	}
 	t.Hops = p.Identity.Hops(r.dstName)
@@ -83,6 +86,16 @@ func (p *Proxy) tokenTarget(req *sip.Message, r *route) (Target, error) {
 		return t, errAway
 	}
 	return t, nil
+}
+
+// reaches reports whether f is the connection that the upstream made from the very
+// address to be reached: a server that sends from its port need not listen there.
+func reaches(f *flow.Flow, hop *Hop) bool {
+	if f == nil || !f.Live() {
+		return false
+	}
+	info := f.Info()
+	return info.Transport.Reliable() && info.Remote == hop.Addr && (hop.Transport == 0 || hop.Transport == info.Transport)
 }
 
 // nextURI is where §16.6 step 6 would send the request: the next Route or the Request-URI.
