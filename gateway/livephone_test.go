@@ -37,13 +37,25 @@ type wire interface {
 
 // play makes a user agent on w, which speaks from addr.
 func (l *live) play(name string, opt siptest.UAOptions, w wire, addr netip.AddrPort) *phone {
-	p := &phone{t: l.t, came: make(chan struct{}, 1), texts: map[string]bool{}, wire: w}
+	p := &phone{t: l.t, came: make(chan struct{}, 1), texts: map[string]bool{}}
 	p.UA = siptest.NewUAOn(name, opt, w, addr, func() {
 		select {
 		case p.came <- struct{}{}:
 		default:
 		}
 	})
+	p.listen(w)
+	l.t.Cleanup(func() {
+		if l.t.Failed() {
+			l.t.Logf("%s saw:\n%s", name, strings.Join(p.seen, "\n"))
+		}
+	})
+	return p
+}
+
+// listen takes what arrives on w until it ends.
+func (p *phone) listen(w wire) {
+	p.wire = w
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -56,14 +68,30 @@ func (l *live) play(name string, opt siptest.UAOptions, w wire, addr netip.AddrP
 			p.Receive(w, text)
 		}
 	}()
-	l.t.Cleanup(func() {
-		w.close()
-		<-done
-		if l.t.Failed() {
-			l.t.Logf("%s saw:\n%s", name, strings.Join(p.seen, "\n"))
+	p.t.Cleanup(func() { w.close(); <-done })
+}
+
+// cut ends the connection without a word, and waits until the phone knows.
+func (p *phone) cut() {
+	p.t.Helper()
+	p.wire.close()
+	for {
+		for _, s := range p.Seen() {
+			if s.Text != "" {
+				p.t.Fatalf("%s got %s", p.Name, s.Text)
+			}
+			return
 		}
-	})
-	return p
+		<-p.came
+	}
+}
+
+// reconnect gives a browser that was cut a new connection.
+func (l *live) reconnect(p *phone) {
+	l.t.Helper()
+	w := l.dialWS()
+	p.Rewire(w)
+	p.listen(w)
 }
 
 func closing(err error) string {
@@ -260,6 +288,19 @@ func (l *live) tcpPeer(name string, at netip.AddrPort) *phone {
 		&tcpWire{listener: listener, opened: make(chan struct{})}, at)
 }
 
+// tcpCaller is one who connects to the gateway from an address.
+func (l *live) tcpCaller(name string, at netip.AddrPort) *phone {
+	l.t.Helper()
+	d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(at), Timeout: patience}
+	c, err := d.Dial("tcp", l.sip.String())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	w := &tcpWire{c: c, opened: make(chan struct{})}
+	close(w.opened)
+	return l.play(name, siptest.UAOptions{Transport: sip.TCP, AOR: "pbx@" + at.String()}, w, at)
+}
+
 func (w *tcpWire) Write(text string) {
 	<-w.opened
 	_, _ = w.c.Write([]byte(text))
@@ -301,7 +342,9 @@ func (w *tcpWire) read() (string, error) {
 func (w *tcpWire) Closed() bool         { return w.closed.Load() }
 func (w *tcpWire) Framing() sip.Framing { return sip.Stream }
 func (w *tcpWire) close() {
-	w.listener.Close()
+	if w.listener != nil {
+		w.listener.Close()
+	}
 	select {
 	case <-w.opened:
 		w.c.Close()
