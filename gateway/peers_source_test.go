@@ -1,6 +1,12 @@
 package gateway_test
 
-import "testing"
+import (
+	"net"
+	"net/netip"
+	"syscall"
+	"testing"
+	"time"
+)
 
 // Calls come from an upstream's addresses only; from elsewhere nobody reaches a
 // user without a password (DEFENCE: reflector, open relay).
@@ -94,41 +100,81 @@ func TestUpstreamPingsWithOptions(t *testing.T) {
 	})
 }
 
-// RFC 3261 §18.1.1: what is large goes by TCP; where TCP is refused, by UDP in
-// fragments. The SDP comes whole in both cases, both ways.
+// RFC 3261 §18.1.1: what is large goes by TCP; where TCP is refused or hangs, by UDP
+// in fragments, and so for the next ten minutes. The SDP comes whole each time, both ways.
 func TestLargeSDP(t *testing.T) {
-	for _, accepts := range []string{"tcp", "udp"} {
-		t.Run(accepts, func(t *testing.T) {
+	for name, listen := range map[string]func(l *live, at netip.AddrPort) *phone{
+		"TCP":         func(l *live, at netip.AddrPort) *phone { return l.tcpPeer("pbx", at) },
+		"TCP refused": func(*live, netip.AddrPort) *phone { return nil },
+		"TCP hangs":   func(l *live, at netip.AddrPort) *phone { l.deaf(at); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newNet(t)
 			at := l.free(71)
 			l.start(pbxes(hop(at, "")))
-			byUDP := l.udpPeer("pbx", at) // is there in both cases
-			pbx := byUDP
-			if accepts == "tcp" {
-				pbx = l.tcpPeer("pbx", at)
+			byUDP, byTCP := l.udpPeer("pbx", at), listen(l, at)
+			pbx, via := byUDP, "UDP"
+			if byTCP != nil {
+				pbx, via = byTCP, "TCP"
 			}
 			alice := l.browser("alice")
-			offer, answer := sdp("offer", 23000), sdp("answer", 9000)
-			alice.Request("INVITE", "200", body(offer))
-			m := pbx.wantBody("INVITE", offer)
-			if via := m.TopVia().Transport; via != map[string]string{"tcp": "TCP", "udp": "UDP"}[accepts] {
-				t.Errorf("Via names %s", via)
+			l.largeCall(alice, pbx, via)
+			if name == "TCP refused" { // remembered: nobody is asked again
+				byTCP = l.tcpPeer("too late", at)
 			}
-			pbx.Reply(200, "", "INVITE", body(answer))
-			alice.wantBody("200 INVITE", answer)
-			alice.InDialog("ACK")
-			pbx.want("ACK")
-			pbx.InDialog("BYE")
-			alice.want("BYE")
-			alice.Reply(200, "", "BYE")
-			pbx.want("200 BYE")
-			l.over()
-			alice.quiet()
+			l.largeCall(alice, pbx, via)
 			byUDP.quiet()
-			if n := l.g.Snapshot().Fragmented; (n > 0) != (accepts == "udp") {
-				t.Errorf("%d fragmented datagrams are counted over %s", n, accepts)
+			if n := l.g.Snapshot().Fragmented; (n > 0) != (via == "UDP") {
+				t.Errorf("%d fragmented datagrams are counted over %s", n, via)
+			}
+			if name == "TCP refused" && len(byTCP.Seen()) > 0 {
+				t.Error("the second call went by TCP, which had been refused")
 			}
 		})
 	}
+}
+
+func (l *live) largeCall(alice, pbx *phone, via string) {
+	l.t.Helper()
+	offer, answer := sdp("offer", 23000), sdp("answer", 9000)
+	alice.Request("INVITE", "200", body(offer))
+	m := pbx.wantBody("INVITE", offer)
+	if got := m.TopVia().Transport; got != via {
+		l.t.Errorf("Via names %s, want %s", got, via)
+	}
+	pbx.Reply(200, "", "INVITE", body(answer))
+	alice.wantBody("200 INVITE", answer)
+	alice.InDialog("ACK")
+	pbx.want("ACK")
+	pbx.InDialog("BYE")
+	alice.want("BYE")
+	alice.Reply(200, "", "BYE")
+	pbx.want("200 BYE")
+	l.over()
+	alice.quiet()
+}
+
+// deaf is a TCP port at which connecting hangs: its queue is full and nobody accepts.
+func (l *live) deaf(at netip.AddrPort) {
+	l.t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err == nil {
+		l.t.Cleanup(func() { syscall.Close(fd) })
+		err = syscall.Bind(fd, &syscall.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())})
+	}
+	if err == nil {
+		err = syscall.Listen(fd, 0)
+	}
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for range 8 {
+		c, err := net.DialTimeout("tcp", at.String(), 100*time.Millisecond)
+		if err != nil {
+			return // it hangs
+		}
+		l.t.Cleanup(func() { c.Close() })
+	}
+	l.t.Fatal("the queue does not fill")
 }
