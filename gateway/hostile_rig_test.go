@@ -51,7 +51,9 @@ var hostileNetworks, hostileIDs atomic.Int32
 func newHostileRig(t *testing.T, more string) *hostileRig {
 	t.Helper()
 	r := &hostileRig{t: t, net: byte(hostileNetworks.Add(1))}
-	r.ws, r.sip = r.freePort(), r.freePort()
+	for r.ws, r.sip = r.freePort(), r.freePort(); r.ws == r.sip; {
+		r.sip = r.freePort()
+	}
 	text := fmt.Sprintf("domains: { example.com: { aliases: [ sip.example.com ] }, other.example: {} }\nadmin: off\n"+
 		"listen: [ \"ws://%s/ws\", \"udp://%s\", \"tcp://%s\" ]\n"+
 		"upstreams: { pbx: { hops: [ \"sip:%s:5080;transport=udp\" ] } }\nroutes: [ { match: \"^[1-8][0-9]+$\", to: pbx } ]\n"+

