@@ -98,7 +98,7 @@ type Limits struct {
 	HalfOpen           int           // handshakes under way of one IP address
 	Handshake          time.Duration // TLS and HTTP upgrade
 	Unproven           time.Duration // a connection that neither registered nor authenticated ends
-	SendQueue          int           // octets waiting for one peer
+	SendQueue          int           // octets waiting for one client; for an upstream 16 times as many
 	WriteTimeout       time.Duration // a peer that takes nothing for so long is cut
 	FlowTransactions   int           // pending towards one flow
 	UserInvites        int           // INVITE transactions of one user
@@ -116,7 +116,7 @@ var Default = Config{
 	Admin: "127.0.0.1:9090",
 	Log:   Log{Level: "info", Format: "auto"},
 	Limits: Limits{
-		MessageSize:        64 << 10,
+		MessageSize:        sip.MaxMessage,
 		ContactsPerAOR:     10,
 		MinExpires:         60 * time.Second,
 		MaxExpires:         3600 * time.Second,

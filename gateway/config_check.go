@@ -141,8 +141,11 @@ func (c *Config) validateLimits(d *decoder) {
 	if l.MinExpires > l.MaxExpires {
 		d.problem("limits.min_expires", "is above max_expires (%s)", l.MaxExpires)
 	}
-	if l.MessageSize < 4<<10 {
+	switch {
+	case l.MessageSize < 4<<10:
 		d.problem("limits.message_size", "%d octets do not hold an INVITE of a browser; write at least 4KiB", l.MessageSize)
+	case l.MessageSize > sip.MaxMessage:
+		d.problem("limits.message_size", "%d octets are more than a message can have here; write at most %dKiB", l.MessageSize, sip.MaxMessage>>10)
 	}
 	if l.SendQueue < l.MessageSize {
 		d.problem("limits.send_queue", "does not hold one message of message_size (%d octets)", l.MessageSize)

@@ -180,7 +180,7 @@ func TestWholeConfig(t *testing.T) {
 	}
 	want.Routes = []trunk.Rule{{Domain: "example.com", User: "^[0-9]{3}$", To: "pbx"}, {User: "^00", To: "carrier"}, {Domain: "example.org", To: "pbx"}}
 	want.Log = Log{Level: "debug", Format: "json"}
-	want.Limits.MessageSize, want.Limits.SendQueue = 128<<10, 2<<20
+	want.Limits.MessageSize, want.Limits.SendQueue = 32<<10, 2<<20
 	want.TryTimeout, want.RingTimeout = 3*time.Second, 2*time.Minute
 	if diff := cmp.Diff(&want, got, plain); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

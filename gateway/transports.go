@@ -17,12 +17,14 @@ func (g *Gateway) wireTransports() error {
 	l := &g.cfg.Limits
 	web := ws.Config{
 		Table: g.flows, Receive: g.receive, Bad: g.transactions.ReceiveBad, Panicked: g.panicked, Pages: g.cfg.Page,
-		MaxMessage: l.MessageSize, MaxHalfOpen: l.HalfOpen, MaxPerAddr: l.FlowsPerAddress, HandshakeTime: l.Handshake,
-		ProveTime: l.Unproven, PingInterval: g.cfg.Ping, PongTime: g.cfg.Pong,
+		MaxMessage: l.MessageSize, SendQueue: l.SendQueue, WriteTime: l.WriteTimeout,
+		MaxHalfOpen: l.HalfOpen, MaxPerAddr: l.FlowsPerAddress, HandshakeTime: l.Handshake, ProveTime: l.Unproven,
+		PingInterval: g.cfg.Ping, PongTime: g.cfg.Pong,
 	}
 	sockets := transport.Config{
 		Table: g.flows, Receive: g.receive, Bad: g.transactions.ReceiveBad, Panicked: g.panicked,
-		MaxPerAddr: l.FlowsPerAddress, MaxHalfOpen: l.HalfOpen, HandshakeTime: l.Handshake, ProveTime: l.Unproven,
+		MaxMessage: l.MessageSize, SendQueue: l.SendQueue, WriteTime: l.WriteTimeout,
+		MaxHalfOpen: l.HalfOpen, MaxPerAddr: l.FlowsPerAddress, HandshakeTime: l.Handshake, ProveTime: l.Unproven,
 	}
 	for i := range g.cfg.Listen {
 		e := &g.cfg.Listen[i]

@@ -1,6 +1,9 @@
 package sip
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
 // FrameLength returns the length of the first message in a stream's buffer, 0
 // while more octets are needed. Leading CRLFs (RFC 5626 §4.4.1) are the caller's.
@@ -13,6 +16,8 @@ func FrameLength(b []byte) (n int, err error) {
 // Framer finds where messages end in a stream, which comes in pieces of any
 // size; it looks at each octet of a header once. The zero Framer is ready.
 type Framer struct {
+	Max int // octets of a message; 0: MaxMessage, and never more
+
 	line   int // where the line (with its foldings) begins that is being looked at
 	seen   int // where to look on for its end
 	fields int
@@ -42,7 +47,7 @@ func (f *Framer) Next(b []byte) (n int, err error) {
 	if len(b) < n {
 		return 0, nil
 	}
-	*f = Framer{}
+	*f = Framer{Max: f.Max}
 	return n, nil
 }
 
@@ -85,8 +90,8 @@ func (f *Framer) limits(b []byte, end int) *StatusError {
 		return Refuse(513, "Message Too Large: start line over 4 KiB")
 	case n > maxLine:
 		return Refuse(513, "Message Too Large: header line over 8 KiB")
-	case end > maxMessage:
-		return Refuse(513, "Message Too Large: header over 64 KiB")
+	case end > f.max():
+		return Refuse(513, "Message Too Large: header over "+size(f.max()))
 	}
 	return nil
 }
@@ -122,9 +127,29 @@ func (f *Framer) ended(end int) *StatusError {
 		return Refuse(400, "Bad Request: no start line")
 	case !f.hasLen:
 		return Refuse(400, "Bad Request: no Content-Length")
-	case f.body > maxMessage-end:
-		return Refuse(513, "Message Too Large: over 64 KiB")
+	case f.body > f.max()-end:
+		return TooLarge(f.max())
 	}
 	f.head = end
 	return nil
+}
+
+func (f *Framer) max() int {
+	if f.Max > 0 {
+		return min(f.Max, MaxMessage)
+	}
+	return MaxMessage
+}
+
+// TooLarge refuses a message of more than limit octets (RFC 3261 §21.5.7).
+func TooLarge(limit int) *StatusError {
+	return Refuse(513, "Message Too Large: over "+size(limit))
+}
+
+// size is a number of octets for people.
+func size(n int) string {
+	if n%1024 != 0 {
+		return strconv.Itoa(n) + " octets"
+	}
+	return strconv.Itoa(n/1024) + " KiB"
 }

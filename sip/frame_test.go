@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -103,6 +104,29 @@ func TestFramerRefuses(t *testing.T) {
 		}
 		if _, err := feed(t, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: in bits: %v, want %q", c.name, err, c.want)
+		}
+	}
+}
+
+// TestFramerMax: a lower limit counts for header and body together, for each message anew.
+func TestFramerMax(t *testing.T) {
+	one := request("Content-Length: 5") + "12345"
+	for _, c := range []struct {
+		name string
+		max  int
+		want string
+	}{
+		{"exactly", len(one), ""},
+		{"body", len(one) - 1, "513 Message Too Large: over " + strconv.Itoa(len(one)-1) + " octets"},
+		{"header", 20, "513 Message Too Large: header over 20 octets"},
+		{"above what can be", 1 << 20, ""},
+	} {
+		f := Framer{Max: c.max}
+		for range 2 {
+			n, err := f.Next([]byte(one + one))
+			if c.want == "" && (n != len(one) || err != nil) || c.want != "" && (err == nil || err.Error() != c.want) {
+				t.Errorf("%s: %d, %v, want %q", c.name, n, err, c.want)
+			}
 		}
 	}
 }

@@ -43,7 +43,7 @@ func FuzzParse(f *testing.F) {
 			strings.Contains(strings.ReplaceAll(m.text[:m.head], "\r\n", ""), "\r") {
 			t.Fatal("control character admitted")
 		}
-		if len(m.text)+len("Content-Length: 65536\r\n") > maxMessage || len(m.fields) == maxFields {
+		if len(m.text)+len("Content-Length: 65536\r\n") > MaxMessage || len(m.fields) == maxFields {
 			return // no room for a Content-Length
 		}
 		roundTrip(t, m)
@@ -62,7 +62,7 @@ func FuzzSplice(f *testing.F) {
 	seedMessages(f)
 	f.Fuzz(func(t *testing.T, text string, ops byte) {
 		m, err := Parse(text, Datagram)
-		if err != nil || len(m.text) > maxMessage/2 || len(m.fields) > maxFields-10 || m.vias == maxVias || m.routes > maxRoutes-3 {
+		if err != nil || len(m.text) > MaxMessage/2 || len(m.fields) > maxFields-10 || m.vias == maxVias || m.routes > maxRoutes-3 {
 			return
 		}
 		s, want := m.Splice(), valuesOf(m)

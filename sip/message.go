@@ -46,7 +46,7 @@ type Message struct {
 }
 
 // Field is one header line of a Message, possibly folded. Its offsets fit 16
-// bits because a header ends within maxMessage.
+// bits because a header ends within MaxMessage.
 type Field struct {
 	Header                                Header
 	folded                                bool

@@ -2,9 +2,11 @@ package sip
 
 import "strings"
 
-// The limits of a message. More is answered 513.
+// MaxMessage is the most octets that a message can have.
+const MaxMessage = 64 << 10
+
+// The limits within a message. More is answered 513.
 const (
-	maxMessage   = 64 << 10
 	maxStartLine = 4 << 10
 	maxLine      = 8 << 10 // a header line with its foldings
 	maxFields    = 256
@@ -29,9 +31,9 @@ func Parse(text string, f Framing) (m *Message, err error) {
 	}
 	m = &Message{text: text, maxForwards: 70}
 	m.fields = m.inline[:0]
-	s := scan{m: m, text: text[:min(len(text), maxMessage)]}
-	if len(text) > maxMessage && f != Datagram {
-		s.refuse(513, "Message Too Large: over 64 KiB")
+	s := scan{m: m, text: text[:min(len(text), MaxMessage)]}
+	if len(text) > MaxMessage && f != Datagram {
+		s.tooLarge()
 	}
 	if pos := s.startLine(); pos > 0 && s.header(pos) {
 		s.complete()
@@ -43,7 +45,7 @@ func Parse(text string, f Framing) (m *Message, err error) {
 // scan is the state of one Parse.
 type scan struct {
 	m    *Message
-	text string // m.text, not more of it than maxMessage
+	text string // m.text, not more of it than MaxMessage
 	crs  int    // CRLFs seen
 	// cseqMethod is the method in CSeq, to be compared with the start line's.
 	cseqMethod string
@@ -56,6 +58,12 @@ type scan struct {
 func (s *scan) refuse(code int, reason string) {
 	if s.err == nil {
 		s.err = Refuse(code, reason)
+	}
+}
+
+func (s *scan) tooLarge() {
+	if s.err == nil {
+		s.err = TooLarge(MaxMessage)
 	}
 }
 
@@ -144,7 +152,7 @@ func (s *scan) header(pos int) bool {
 		}
 		end, folded := s.lineEnd(pos, true)
 		switch {
-		case end == 0 && len(s.text) == maxMessage:
+		case end == 0 && len(s.text) == MaxMessage:
 			s.refuse(513, "Message Too Large: header over 64 KiB")
 			return false
 		case end == 0:
@@ -286,8 +294,8 @@ func (s *scan) frame(f Framing) {
 			s.bad("no Content-Length")
 		}
 	case s.bodyLen < 0: // refused already
-	case f == Stream && s.bodyLen > maxMessage-int(s.m.head):
-		s.refuse(513, "Message Too Large: over 64 KiB")
+	case f == Stream && s.bodyLen > MaxMessage-int(s.m.head):
+		s.tooLarge()
 	case s.bodyLen > body:
 		s.bad("body shorter than Content-Length")
 	case s.bodyLen < body && f == Frame:
@@ -295,7 +303,7 @@ func (s *scan) frame(f Framing) {
 	case s.bodyLen < body:
 		s.m.text = s.m.text[:int(s.m.head)+s.bodyLen]
 	}
-	if len(s.m.text) > maxMessage {
-		s.refuse(513, "Message Too Large: over 64 KiB")
+	if len(s.m.text) > MaxMessage {
+		s.tooLarge()
 	}
 }

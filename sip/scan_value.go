@@ -20,7 +20,7 @@ func (s *scan) startLine() int {
 	if end > maxStartLine {
 		s.refuse(513, "Message Too Large: start line over 4 KiB")
 	}
-	s.m.startEnd = uint16(min(end, maxMessage-1))
+	s.m.startEnd = uint16(min(end, MaxMessage-1))
 	line := s.text[:end-2]
 	if len(line) >= 4 && EqualFold(line[:4], "SIP/") {
 		s.statusLine(line)

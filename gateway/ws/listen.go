@@ -132,7 +132,7 @@ func remoteOf(c *net.TCPConn) netip.Addr { return c.RemoteAddr().(*net.TCPAddr).
 // hand gives a connection that has its place to net/http.
 func (l *listener) hand(c *net.TCPConn) {
 	from := remoteOf(c)
-	sock, err := transport.NewSocket(c)
+	sock, err := transport.NewSocket(c, transport.SendLimits{Bytes: l.srv.cfg.SendQueue, Stall: l.srv.cfg.WriteTime})
 	if err != nil {
 		c.Close()
 		l.srv.leave(from)

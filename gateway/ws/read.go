@@ -140,7 +140,7 @@ func (f *Flow) deliver(text string, tooBig bool) (ok bool) {
 	switch {
 	case tooBig:
 		f.srv.count.Bad.Add(1)
-		f.srv.cfg.Bad(m, sip.Refuse(513, "Message Too Large"), f.flow)
+		f.srv.cfg.Bad(m, sip.TooLarge(f.srv.cfg.MaxMessage), f.flow)
 		f.Close(sip.CloseTooBig)
 		return false
 	case err != nil:

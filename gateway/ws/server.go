@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type Config struct {
 	Listen []Listen
 
 	MaxMessage    int           // octets: 64 KiB
+	SendQueue     int           // octets waiting for one client: 1 MiB
+	WriteTime     time.Duration // a client that takes nothing for so long is cut: 5 s
 	MaxHalfOpen   int           // connections of one address without a WebSocket: 100
 	MaxWaiting    int           // connections of one address that wait for one of these places: 1,000; -1: none
 	MaxPerAddr    int           // WebSockets of one address: 20,000
@@ -114,25 +117,18 @@ func setDefaults(c *Config) {
 	if c.Pages == nil {
 		c.Pages = http.NotFoundHandler()
 	}
-	for _, n := range []struct {
-		v *int
-		d int
-	}{{&c.MaxMessage, 64 << 10}, {&c.MaxHalfOpen, 100}, {&c.MaxWaiting, 1000}, {&c.MaxPerAddr, 20_000}, {&c.MaxFlows, 1_000_000}} {
-		if *n.v == 0 {
-			*n.v = n.d
-		}
-	}
-	for _, n := range []struct {
-		v *time.Duration
-		d time.Duration
-	}{
-		{&c.HandshakeTime, 5 * time.Second}, {&c.ProveTime, 30 * time.Second}, {&c.PingInterval, 25 * time.Second},
-		{&c.PongTime, 10 * time.Second}, {&c.MessageTime, 30 * time.Second},
-	} {
-		if *n.v == 0 {
-			*n.v = n.d
-		}
-	}
+	c.MaxMessage = cmp.Or(c.MaxMessage, sip.MaxMessage)
+	c.SendQueue = cmp.Or(c.SendQueue, 1<<20)
+	c.WriteTime = cmp.Or(c.WriteTime, 5*time.Second)
+	c.MaxHalfOpen = cmp.Or(c.MaxHalfOpen, 100)
+	c.MaxWaiting = cmp.Or(c.MaxWaiting, 1000)
+	c.MaxPerAddr = cmp.Or(c.MaxPerAddr, 20_000)
+	c.MaxFlows = cmp.Or(c.MaxFlows, 1_000_000)
+	c.HandshakeTime = cmp.Or(c.HandshakeTime, 5*time.Second)
+	c.ProveTime = cmp.Or(c.ProveTime, 30*time.Second)
+	c.PingInterval = cmp.Or(c.PingInterval, 25*time.Second)
+	c.PongTime = cmp.Or(c.PongTime, 10*time.Second)
+	c.MessageTime = cmp.Or(c.MessageTime, 30*time.Second)
 }
 
 // Counters are live.

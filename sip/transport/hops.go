@@ -220,13 +220,13 @@ func (h *hops) dial(key hopKey, d *dial) {
 		h.finish(key, d, nil, err)
 		return
 	}
-	sock, err := NewSocket(t.(*net.TCPConn))
+	sock, err := NewSocket(t.(*net.TCPConn), h.layer.cfg.sendLimits())
 	if err != nil {
 		t.Close()
 		h.finish(key, d, nil, err)
 		return
 	}
-	c := &stream{layer: h.layer, sock: sock, conn: sock}
+	c := newStream(h.layer, sock)
 	c.ended = func() { h.closed(key, c) }
 	c.info = sip.ConnInfo{Transport: key.transport, Dialled: true}
 	c.info.Local, c.info.Remote = sock.AddrPorts()

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -28,6 +29,9 @@ type Config struct {
 	// DialTLS is for connections to tls hops; nil: the system's roots.
 	DialTLS *tls.Config
 
+	MaxMessage    int           // octets: 64 KiB
+	SendQueue     int           // octets waiting for a client: 1 MiB; for a trunk 16 times as much
+	WriteTime     time.Duration // a peer that takes nothing for so long is cut: 5 s
 	MaxPerAddr    int           // connections of one address: 20,000
 	MaxConns      int           // accepted connections: 100,000
 	MaxHalfOpen   int           // TLS handshakes of one address: 100
@@ -86,26 +90,21 @@ func setDefaults(c *Config) {
 	if c.Bad == nil {
 		c.Bad = Refuse
 	}
-	for _, n := range []struct {
-		v *int
-		d int
-	}{{&c.MaxPerAddr, 20_000}, {&c.MaxConns, 100_000}, {&c.MaxHalfOpen, 100}} {
-		if *n.v == 0 {
-			*n.v = n.d
-		}
-	}
-	for _, n := range []struct {
-		v *time.Duration
-		d time.Duration
-	}{
-		{&c.HandshakeTime, 5 * time.Second}, {&c.ProveTime, 30 * time.Second}, {&c.MessageTime, 30 * time.Second},
-		{&c.DialTime, 2 * time.Second}, {&c.TryTime, 500 * time.Millisecond}, {&c.RefusedTime, 10 * time.Minute},
-	} {
-		if *n.v == 0 {
-			*n.v = n.d
-		}
-	}
+	c.MaxMessage = cmp.Or(c.MaxMessage, sip.MaxMessage)
+	c.SendQueue = cmp.Or(c.SendQueue, 1<<20)
+	c.WriteTime = cmp.Or(c.WriteTime, 5*time.Second)
+	c.MaxPerAddr = cmp.Or(c.MaxPerAddr, 20_000)
+	c.MaxConns = cmp.Or(c.MaxConns, 100_000)
+	c.MaxHalfOpen = cmp.Or(c.MaxHalfOpen, 100)
+	c.HandshakeTime = cmp.Or(c.HandshakeTime, 5*time.Second)
+	c.ProveTime = cmp.Or(c.ProveTime, 30*time.Second)
+	c.MessageTime = cmp.Or(c.MessageTime, 30*time.Second)
+	c.DialTime = cmp.Or(c.DialTime, 2*time.Second)
+	c.TryTime = cmp.Or(c.TryTime, 500*time.Millisecond)
+	c.RefusedTime = cmp.Or(c.RefusedTime, 10*time.Minute)
 }
+
+func (c *Config) sendLimits() SendLimits { return SendLimits{c.SendQueue, c.WriteTime} }
 
 // Counters are live.
 func (l *Layer) Counters() *Counters { return &l.count }
@@ -219,6 +218,9 @@ func (l *Layer) receive(text string, f sip.Framing, from *flow.Flow) (panicked b
 	}()
 	l.count.Messages.Add(1)
 	m, err := sip.Parse(text, f)
+	if err == nil && len(text) > l.cfg.MaxMessage {
+		err = sip.TooLarge(l.cfg.MaxMessage) // a datagram: a stream's framer has seen to it
+	}
 	if err != nil {
 		l.count.Bad.Add(1)
 		l.cfg.Bad(m, err, from)

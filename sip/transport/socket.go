@@ -20,12 +20,16 @@ var ErrClosed = net.ErrClosed
 var errSlow = errors.New("peer reads too slowly")
 
 const (
-	maxPendingBytes  = 1 << 20
 	maxPendingWrites = 256
-	stallTime        = 5 * time.Second // without one octet taken by the peer
-	lingerTime       = time.Second     // to flush and drain a closed socket
-	notSentLowat     = 64 << 10        // octets the kernel may hold that it could not send yet
+	lingerTime       = time.Second // to flush and drain a closed socket
+	notSentLowat     = 64 << 10    // octets the kernel may hold that it could not send yet
 )
+
+// SendLimits say when a peer is taken for slow.
+type SendLimits struct {
+	Bytes int           // that wait for it
+	Stall time.Duration // without one octet taken by it
+}
 
 // Socket is a TCP connection for signalling. Once Async was called, Write never
 // blocks: what the kernel does not take at once waits in a bounded queue that a
@@ -83,13 +87,14 @@ const (
 	stale                    // for one that has arrived
 )
 
-// NewSocket takes over c. The socket blocks like any net.Conn until Async.
-func NewSocket(c *net.TCPConn) (*Socket, error) {
+// NewSocket takes over c. The socket blocks like any net.Conn until Async, when the
+// limits begin to matter; beside them at most 256 writes wait.
+func NewSocket(c *net.TCPConn, limits SendLimits) (*Socket, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	s := &Socket{tcp: c, raw: raw, limits: socketLimits{maxPendingBytes, maxPendingWrites, stallTime, lingerTime}}
+	s := &Socket{tcp: c, raw: raw, limits: socketLimits{limits.Bytes, maxPendingWrites, limits.Stall, lingerTime}}
 	s.readFn, s.writeFn = s.tryRead, s.tryWrite
 	setStreamOptions(raw)
 	return s, nil
@@ -298,8 +303,8 @@ func (s *Socket) SetWriteDeadline(t time.Time) error {
 	return s.tcp.SetWriteDeadline(t)
 }
 
-// Limit sets how much may wait for the peer, in octets and in writes, before it
-// is taken for slow: 1 MiB and 256 without it.
+// Limit sets anew how much may wait for the peer, in octets and in writes, before it
+// is taken for slow.
 func (s *Socket) Limit(bytes, writes int) {
 	s.mu.Lock()
 	s.limits.bytes, s.limits.writes = bytes, writes

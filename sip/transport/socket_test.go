@@ -30,7 +30,7 @@ func pair(t testing.TB) (*Socket, *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewSocket(c.(*net.TCPConn))
+	s, err := NewSocket(c.(*net.TCPConn), SendLimits{1 << 20, 5 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ const (
 	badPerSecond        = 20
 	badBurst            = 100
 	// A connection that carries the calls of many users queues more than one user's.
-	trunkBytes  = 16 << 20
+	trunkShare  = 16 // times SendQueue
 	trunkWrites = 1 << 14
 )
 
@@ -51,6 +51,10 @@ type stream struct {
 
 	heard atomic.Uint32 // messages
 	timer *time.Timer   // while unproven
+}
+
+func newStream(l *Layer, sock *Socket) *stream {
+	return &stream{layer: l, sock: sock, conn: sock, framer: sip.Framer{Max: l.cfg.MaxMessage}}
 }
 
 // Send sends one message.
@@ -88,7 +92,7 @@ func (c *stream) start() bool {
 
 func (c *stream) setTrunk() {
 	c.trunk = true
-	c.sock.Limit(trunkBytes, trunkWrites)
+	c.sock.Limit(trunkShare*c.layer.cfg.SendQueue, trunkWrites)
 }
 
 // watch closes a peer that is silent for the time it has to prove who it is.
@@ -308,7 +312,7 @@ func (one *listener) accepted(t *net.TCPConn) {
 	l := one.layer
 	l.count.Accepted.Add(1)
 	from := addrPort(t.RemoteAddr()).Addr()
-	sock, err := NewSocket(t)
+	sock, err := NewSocket(t, l.cfg.sendLimits())
 	if err != nil || !l.conns.Take(from, l.cfg.MaxPerAddr, l.cfg.MaxConns) {
 		l.count.RefusedFull.Add(1)
 		t.SetLinger(0)
@@ -326,7 +330,7 @@ func (one *listener) accepted(t *net.TCPConn) {
 
 // stream is the conn of an accepted socket.
 func (one *listener) stream(sock *Socket) *stream {
-	c := &stream{layer: one.layer, sock: sock, conn: sock}
+	c := newStream(one.layer, sock)
 	c.info = sip.ConnInfo{Transport: one.transport, Listener: one.index}
 	c.info.Local, c.info.Remote = sock.AddrPorts()
 	c.info.Advertise = one.advertised(c.info.Local.Addr())
