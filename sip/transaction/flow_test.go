@@ -27,6 +27,7 @@ func TestKeysAreIsolatedBetweenWebSockets(t *testing.T) {
 		alice, mallory := r.alice(sip.WS), r.net.Connect(sip.WS, netip.MustParseAddrPort("203.0.113.66:1"))
 		alice.Write(request("INVITE", branch1))
 		tx := r.server
+		mallory.Flow().AuthenticatedAs("mallory@example.com")
 		mallory.Write(request("CANCEL", branch1))
 		r.wantSent(mallory, "481 CANCEL")
 		mallory.Write(request("INVITE", branch1))
@@ -126,6 +127,34 @@ func TestReconnectedClientFindsItsTransaction(t *testing.T) {
 		alice2.Write(request("ACK", branch1))
 		r.wantSent(alice2, "487")
 		r.wantEvents("request INVITE", "cancelled", "ended")
+	})
+}
+
+// A CANCEL that comes before anybody knows that its sender has moved waits for that, 5 s at most.
+func TestCancelWaitsForItsSender(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		alice := r.alice(sip.WS)
+		alice.Write(request("INVITE", branch1))
+		alice.Hangup(sip.CloseLost)
+		late := r.net.Connect(sip.WS, netip.MustParseAddrPort("198.51.100.9:1"))
+		late.Write(request("CANCEL", branch1))
+		late.Write(request("CANCEL", branch1)) // again: it waits already
+		late.Write(request("CANCEL", "z9hG4bK-2"))
+		r.wantSent(late, "481 CANCEL") // one for each flow
+		r.wait(4900 * time.Millisecond)
+		r.wantSent(late)
+		r.wait(200 * time.Millisecond)
+		r.wantSent(late, "5s 481 CANCEL")
+		alice2 := r.net.Connect(sip.WS, netip.MustParseAddrPort("198.51.100.9:2"))
+		alice2.Write(request("CANCEL", branch1))
+		r.wantSent(alice2)
+		name := flow.Name{1}
+		r.flows.Bind(alice.Flow(), name)
+		r.flows.Bind(alice2.Flow(), name)
+		r.FlowMoved(alice.Flow(), alice2.Flow())
+		r.wantSent(alice2, "5.1s 200 CANCEL")
+		r.wantEvents("request INVITE", "5.1s cancelled")
+		r.FailFlow(alice2.Flow())
 	})
 }
 

@@ -150,6 +150,7 @@ func (t *Table) FailFlow(f *flow.Flow) {
 // FlowMoved: the user agent of old is back on f. Transactions of old are f's from now on: final responses
 // that could not be sent, or that have no ACK yet, go to f; so do requests that
 // got no response at all (as a retransmission, so the agent takes them once) and a CANCEL without an answer.
+// A CANCEL that came over f before is looked at again.
 // As with FailFlow, users may be told before it returns.
 func (t *Table) FlowMoved(old, f *flow.Flow) {
 	if old.ID == 0 || old == f || old.Current() != f.Current() { // the last: old lives on for another of its names
@@ -162,4 +163,5 @@ func (t *Table) FlowMoved(old, f *flow.Flow) {
 	for _, tx := range clients {
 		tx.flowMoved(old, f)
 	}
+	t.releaseCancel(f)
 }

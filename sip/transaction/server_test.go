@@ -180,6 +180,7 @@ func TestCancelAfterFinal(t *testing.T) {
 func TestStrayCancel(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		alice := r.alice(sip.WS)
+		alice.Flow().AuthenticatedAs("alice@example.com")
 		alice.Write(request("CANCEL", branch1))
 		alice.Write(request("OPTIONS", "z9hG4bK-2"))
 		alice.Write(request("CANCEL", "z9hG4bK-2")) // not cancellable

@@ -90,6 +90,7 @@ type Table struct {
 	servers  [shardCount]serverShard
 	clients  [shardCount]clientShard
 	peers    [shardCount]peerShard
+	held     heldCancels
 }
 
 type serverShard struct {
@@ -207,6 +208,9 @@ func overload(why Drop) sip.Reply {
 
 func (t *Table) receiveCancel(m *sip.Message, k key, from *flow.Flow) {
 	tx := t.server(k, from)
+	if tx == nil && t.holdCancel(m, k, from) {
+		return
+	}
 	if tx == nil || !samePeer(tx.Flow(), from) {
 		t.counters.drop(StrayCancel)
 		t.answer(m, sip.Reply{Status: 481}, k, from)
