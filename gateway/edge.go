@@ -53,6 +53,9 @@ func (n *network) Ping(f *flow.Flow, within time.Duration, done func(alive bool)
 func (g *Gateway) bindingChanged(e registrar.Event) {
 	b := &e.Binding
 	g.count.binding(e.Change)
+	if e.Change == registrar.Unregistered {
+		g.proxy.Unregistered(b.Flow, b.Name)
+	}
 	if e.Change == registrar.Refreshed {
 		g.log.Debug().Str("aor", b.AOR).Uint64("flow", uint64(b.Flow)).Msg("refreshed")
 		return

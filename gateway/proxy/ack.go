@@ -79,7 +79,7 @@ func (p *Proxy) sendAck(m *sip.Message, from *flow.Flow, r *route, f *flow.Flow)
 		out.PopLastRoute()
 	}
 	out.SetMaxForwards(m.MaxForwards() - 1)
-	if r.pops > 0 {
+	if (r.dstName == "" || !r.toStrict(m, &out)) && r.pops > 0 {
 		out.PopRoutes(r.pops)
 	}
 	if p.Branch != nil {

@@ -57,7 +57,7 @@ func (p *Proxy) upstreamHop(to *Party) (Hop, bool) {
 
 // endGhost acknowledges a 2xx that came too late (its branch was given up and the
 // caller has another answer), and ends its dialog with a BYE the first time.
-func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool) {
+func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool, reason string) {
 	uri := contactOf(m)
 	if uri == "" {
 		return
@@ -74,7 +74,7 @@ func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool) {
 	}
 	p.Counters.GhostAnswers.Add(1)
 	r.method, r.cseq = "BYE", n+1
-	r.reason = `Reason: SIP;cause=200;text="Call completed elsewhere"`
+	r.reason = reason
 	p.sendOwn(&r, to)
 }
 

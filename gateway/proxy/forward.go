@@ -65,24 +65,36 @@ func (rc *responseContext) setRoutes(req *sip.Message, out *sip.Splice, w *Targe
 	if len(w.Route) > 1 {
 		out.PushRoutes(w.Route[1:]...)
 	}
-	if r.next != "" && w.Upstream != "" {
-		if u, err := routeURI(r.next); err == nil {
-			if _, loose := u.Params.Value("lr"); !loose {
-				out.PopRoutes(r.pops + 1)
-				last := req.RequestURI()
-				if r.strict != "" {
-					last = r.strict
-				}
-				next, _ := addrOf(r.next)
-				out.AppendRoute("<" + last + ">")
-				out.SetURI(next)
-				return
-			}
-		}
+	if w.Upstream != "" && r.toStrict(req, out) {
+		return
 	}
 	if r.pops > 0 {
 		out.PopRoutes(r.pops)
 	}
+}
+
+// toStrict is step 6 where the next Route is a strict router's: its URI becomes the
+// Request-URI, and the target the last Route. false where there is nothing to do.
+func (r *route) toStrict(req *sip.Message, out *sip.Splice) bool {
+	if r.next == "" {
+		return false
+	}
+	u, err := routeURI(r.next)
+	if err != nil {
+		return false
+	}
+	if _, loose := u.Params.Value("lr"); loose {
+		return false
+	}
+	last := req.RequestURI()
+	if r.strict != "" {
+		last = r.strict
+	}
+	next, _ := addrOf(r.next)
+	out.PopRoutes(r.pops + 1)
+	out.AppendRoute("<" + last + ">")
+	out.SetURI(next)
+	return true
 }
 
 // recordsRoute reports whether a request of this method can form a dialog; a method we don't know may.

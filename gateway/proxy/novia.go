@@ -28,7 +28,7 @@ func (rc *responseContext) successLostLocked(b *branch, m *sip.Message) {
 			n = 1
 		}
 		b.ended = true
-		rc.todo(act{kind: actGhost, b: b, resp: m, n: n})
+		rc.todo(act{kind: actGhost, b: b, resp: m, n: n, lines: noVia})
 	}
 	if !b.done {
 		rc.closeBranchLocked(b)

@@ -157,7 +157,7 @@ func (rc *responseContext) do(a *act) {
 		b, f := a.b, a.f
 		rc.p.Network.Ping(f, rc.p.Times.Pong, func(alive bool) { b.ponged(f, alive) })
 	case actGhost:
-		rc.p.endGhost(a.b, a.resp, a.n == 0)
+		rc.p.endGhost(a.b, a.resp, a.n == 0, a.lines[0])
 	case actFinished:
 		if a.req.Method() == "BYE" && a.n != 401 && a.n != 407 {
 			rc.p.calls.end(a.req)
@@ -297,7 +297,7 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 		}
 		b.ended = true
 		rc.closeBranchLocked(b)
-		rc.todo(act{kind: actGhost, b: b, resp: m, n: n})
+		rc.todo(act{kind: actGhost, b: b, resp: m, n: n, lines: rc.ghostReason()})
 		return
 	}
 	first := rc.final == 0
@@ -316,10 +316,24 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 		return
 	}
 	if rc.invite {
-		rc.reason = []string{`Reason: SIP;cause=200;text="Call completed elsewhere"`} // RFC 3326 §2
+		rc.reason = elsewhere
 		rc.cancelPendingLocked()
 	}
 	rc.closeLocked(b.w.Upstream)
+}
+
+var (
+	elsewhere = []string{`Reason: SIP;cause=200;text="Call completed elsewhere"`} // RFC 3326 §2
+	tooLate   = []string{`Reason: SIP;cause=480;text="Caller is gone"`}
+	noVia     = []string{`Reason: SIP;cause=502;text="Answer without the caller's Via"`}
+)
+
+// ghostReason says why an answer that came too late is ended.
+func (rc *responseContext) ghostReason() []string {
+	if rc.final < 300 {
+		return elsewhere
+	}
+	return tooLate
 }
 
 // noteCallLocked tells the call table of a 2xx to INVITE.

@@ -163,6 +163,25 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 	}
 }
 
+// Unregistered: the user agent called name has ended its binding over the flow of that id.
+// It will not answer what rings there; it hears so, for it is still connected.
+func (p *Proxy) Unregistered(id flow.ID, name flow.Name) {
+	for _, o := range p.watch.on(id) {
+		if b, ok := o.(*branch); ok {
+			b.unregistered(name)
+		}
+	}
+}
+
+func (b *branch) unregistered(name flow.Name) {
+	rc := b.t.rc
+	rc.mu.Lock()
+	if rc.invite && !rc.inDialog && b.w.Name == name {
+		rc.abandonLocked(b, answer{err: errAway})
+	}
+	rc.unlock()
+}
+
 // flowMoved: the callee is back on f.
 func (b *branch) flowMoved(f *flow.Flow) {
 	rc := b.t.rc
