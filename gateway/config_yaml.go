@@ -68,6 +68,10 @@ type keys map[string]func(path string, n ast.Node)
 
 func (d *decoder) parse(data []byte) ast.Node {
 	d.at, d.anchors = map[string]*token.Position{}, map[string]ast.Node{}
+	if line := tooDeep(data); line > 0 {
+		d.add(&token.Position{Line: line, Column: 1}, "", "brackets are nested too deeply; this is no configuration")
+		return nil
+	}
 	f, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		d.syntax(err, data)
@@ -81,6 +85,29 @@ func (d *decoder) parse(data []byte) ast.Node {
 		return nil
 	}
 	return f.Docs[0].Body
+}
+
+// maxDepth bounds nesting: the parser's memory grows with its square.
+const maxDepth = 1000
+
+// tooDeep is the line in which more brackets than maxDepth are open, 0 for none. Those in
+// texts count too: nobody has so many.
+func tooDeep(data []byte) (line int) {
+	depth := 0
+	line = 1
+	for _, c := range data {
+		switch c {
+		case '\n':
+			line++
+		case '[', '{':
+			if depth++; depth > maxDepth {
+				return line
+			}
+		case ']', '}':
+			depth = max(depth-1, 0)
+		}
+	}
+	return 0
 }
 
 // syntax reports what the parser could not read. Tabs get a message of their own:

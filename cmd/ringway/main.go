@@ -46,12 +46,12 @@ type app struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
 	newServer      func(*gateway.Config, zerolog.Logger) (server, error)
-	signals        <-chan os.Signal
+	signals        <-chan os.Signal // nil until serve asks for them: other verbs end as any program does
 	exit           func(code int) // at once
 }
 
 func main() {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, newServer: newServer, signals: stopSignals(), exit: os.Exit}
+	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, newServer: newServer, exit: os.Exit}
 	os.Exit(a.main(os.Args[1:]))
 }
 

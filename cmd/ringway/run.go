@@ -53,6 +53,9 @@ func (a *app) run(path string) error {
 // one ends the process.
 func (a *app) serve(cfg *gateway.Config, log zerolog.Logger, ready func()) error {
 	cfg.Version = versionText()
+	if a.signals == nil {
+		a.signals = stopSignals()
+	}
 	gw, err := a.newServer(cfg, log)
 	if err != nil {
 		return err
