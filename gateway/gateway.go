@@ -150,6 +150,9 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 		Branch:       g.leave,
 		Relay:        g.relay,
 		Finished:     g.finished,
+		MaxBreadth:   g.cfg.Limits.MaxBreadth,
+		MaxInvites:   g.cfg.Limits.UserInvites,
+		Caller:       own.caller,
 		Times: proxy.Times{
 			Ring: g.cfg.RingTimeout, Try: g.cfg.TryTimeout, Grace: g.cfg.ReconnectGrace, DeadPeerBye: g.cfg.DeadPeerBye,
 		},

@@ -135,5 +135,13 @@ func (o *own) proved(req *sip.Message, from *flow.Flow) string {
 	return ""
 }
 
+// caller is whose limit of calls being set up an INVITE counts for; an upstream has none.
+func (o *own) caller(req *sip.Message, from *flow.Flow) string {
+	if from.Upstream() != "" {
+		return ""
+	}
+	return o.proved(req, from)
+}
+
 // isRealm reports whether credentials for a realm are for us: realms are domains.
 func (o *own) isRealm(realm string) bool { return o.domains[realm] == realm }

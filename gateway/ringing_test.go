@@ -16,6 +16,7 @@ import (
 
 const (
 	ringing     = 10_000
+	perCaller   = 100 // user_invites
 	ringingHeap = 100 << 20
 	sdpSize     = 2400 // makes an INVITE of 3 KB
 )
@@ -64,13 +65,13 @@ func TestRingingCallsHoldLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTheatre(t)
 		bob := enter(t, s.gw, "bob")
-		var callers []*ringer // of whom each may have a thousand requests pending
-		for i := range ringing / 500 {
+		var callers []*ringer
+		for i := range ringing / perCaller {
 			callers = append(callers, enter(t, s.gw, fmt.Sprintf("caller%d", i)))
 		}
 		heap, routines := live(), runtime.NumGoroutine()
 		for i := range ringing {
-			n := i / 500
+			n := i / perCaller
 			s.gw.receive(invite(t, fmt.Sprintf("caller%d", n), i), callers[n].flow)
 		}
 		bob.answer(t, 180)

@@ -31,7 +31,7 @@ func TestForkFirst200CancelsTheRest(t *testing.T) {
 		alice, tabs, inv, _ := r.fork(3)
 		total := 0
 		for i := range inv {
-			n, err := maxBreadth(inv[i])
+			n, err := r.proxy.maxBreadth(inv[i])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -215,7 +215,7 @@ func TestSerialForkByQ(t *testing.T) {
 		tabs[0].quiet()
 		tabs[2].answer(two, 404)
 		three := tabs[0].get("INVITE")
-		if n, _ := maxBreadth(three); n != 60 {
+		if n, _ := r.proxy.maxBreadth(three); n != 60 {
 			t.Errorf("Max-Breadth %d of the second group, want 60: the first has ended", n)
 		}
 		tabs[0].answer(three, 480)

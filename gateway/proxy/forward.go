@@ -166,9 +166,5 @@ func setBreadth(req *sip.Message, out *sip.Splice, breadth int) {
 	if req.Has(sip.MaxBreadth) {
 		out.RemoveAll(sip.MaxBreadth)
 	}
-	if breadth == defaultBreadth {
-		out.Add("Max-Breadth", "60")
-		return
-	}
 	out.Add("Max-Breadth", strconv.Itoa(breadth))
 }

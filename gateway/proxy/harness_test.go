@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,8 +47,13 @@ func (u *user) Ack(m *sip.Message, from *flow.Flow) { u.p.Ack(m, from) }
 // bubble runs f in a synctest bubble with a rig whose timers run.
 func bubble(t *testing.T, f func(r *rig)) {
 	t.Helper()
+	bubbleWith(t, Config{}, f)
+}
+
+func bubbleWith(t *testing.T, cfg Config, f func(r *rig)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, Config{})
+		r := newRig(t, cfg)
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { r.table.Run(ctx); close(done) }()
@@ -72,12 +78,20 @@ func newRig(t testing.TB, cfg Config) *rig {
 	cfg.Table, cfg.Wheel, cfg.Flows, cfg.Keys = r.table, r.table.Wheel(), r.flows, keys
 	cfg.Router, cfg.Network, cfg.Identity = r, r, r
 	cfg.Authenticate = r.authenticate
+	cfg.MaxInvites, cfg.Caller = cmp.Or(cfg.MaxInvites, 100_000), callerOf
 	cfg.Finished = func(s Summary) { r.mu.Lock(); r.summaries = append(r.summaries, s); r.mu.Unlock() }
 	cfg.Ended = func(c Call) { r.mu.Lock(); r.ended = append(r.ended, c); r.mu.Unlock() }
 	r.proxy = New(cfg)
 	u.p = r.proxy
 	r.flows.Watch(r.proxy)
 	return r
+}
+
+func callerOf(_ *sip.Message, from *flow.Flow) string {
+	if aors := from.AORs(); len(aors) > 0 {
+		return aors[0]
+	}
+	return ""
 }
 
 func (r *rig) authenticate(req *sip.Message, from *flow.Flow) error {
@@ -339,6 +353,11 @@ func (r *rig) clean() {
 	}
 	if l := &r.proxy.waiting; l.n != 0 || len(l.wait) != 0 {
 		r.t.Errorf("%d wait for flows", l.n)
+	}
+	for i := range r.proxy.invites.shards {
+		if n := len(r.proxy.invites.shards[i].of); n != 0 {
+			r.t.Errorf("INVITEs of %d users are counted still", n)
+		}
 	}
 	for i := range r.proxy.watch.shards {
 		if n := len(r.proxy.watch.shards[i].first); n != 0 {

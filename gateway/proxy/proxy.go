@@ -9,6 +9,7 @@
 package proxy
 
 import (
+	"cmp"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -50,6 +51,12 @@ type Config struct {
 	Times   Times
 	// MaxCalls bounds the call table; the oldest call is forgotten first. 0: 100,000.
 	MaxCalls int
+	// MaxBreadth is how many branches one request may run at a time (RFC 5393 §5.3.3). 0: 60.
+	MaxBreadth int
+	// MaxInvites bounds the INVITEs that one Caller has pending. 0: it does not.
+	MaxInvites int
+	// Caller is the user whose INVITE it is, "" for one that is not counted. Optional.
+	Caller func(req *sip.Message, from *flow.Flow) string
 }
 
 // Times are the proxy's own timers; zero values are the defaults named.
@@ -66,21 +73,17 @@ type Times struct {
 }
 
 func (t Times) withDefaults() Times {
-	set := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
+	return Times{
+		TimerC:      cmp.Or(t.TimerC, 185*time.Second),
+		Ring:        cmp.Or(t.Ring, 120*time.Second),
+		Try:         cmp.Or(t.Try, 2*time.Second),
+		Answer:      cmp.Or(t.Answer, 5*time.Second),
+		Pong:        cmp.Or(t.Pong, 3*time.Second),
+		Grace:       cmp.Or(t.Grace, 5*time.Second),
+		HoldInvite:  cmp.Or(t.HoldInvite, 32*time.Second),
+		Hold:        cmp.Or(t.Hold, 25*time.Second),
+		DeadPeerBye: cmp.Or(t.DeadPeerBye, 60*time.Second),
 	}
-	set(&t.TimerC, 185*time.Second)
-	set(&t.Ring, 120*time.Second)
-	set(&t.Try, 2*time.Second)
-	set(&t.Answer, 5*time.Second)
-	set(&t.Pong, 3*time.Second)
-	set(&t.Grace, 5*time.Second)
-	set(&t.HoldInvite, 32*time.Second)
-	set(&t.Hold, 25*time.Second)
-	set(&t.DeadPeerBye, 60*time.Second)
-	return t
 }
 
 // Router finds where a request goes that carries no flow token of ours.
@@ -134,6 +137,7 @@ type Proxy struct {
 	waiting waitList
 	gone    goneList
 	calls   callTable
+	invites inviteCount
 	names   sync.Map // upstream name → flow.Name
 }
 
@@ -141,6 +145,7 @@ type Proxy struct {
 func New(cfg Config) *Proxy {
 	p := &Proxy{Config: cfg, seed: maphash.MakeSeed()}
 	p.Times = cfg.Times.withDefaults()
+	p.MaxBreadth = cmp.Or(cfg.MaxBreadth, 60)
 	p.watch.init()
 	p.waiting.init()
 	p.gone.init()
@@ -172,7 +177,11 @@ func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flo
 	if err != nil {
 		return err
 	}
-	breadth, err := maxBreadth(req)
+	breadth, err := p.maxBreadth(req)
+	if err != nil {
+		return err
+	}
+	user, err := p.countInvite(req, from)
 	if err != nil {
 		return err
 	}
@@ -180,7 +189,7 @@ func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flo
 		p.calls.seen(req)
 	}
 	rc := newContext(p, tx, req, &r, targets)
-	rc.loop, rc.breadth = loop, breadth
+	rc.loop, rc.breadth, rc.user = loop, breadth, user
 	tx.SetUser(rc)
 	rc.start()
 	return nil

@@ -31,6 +31,7 @@ type responseContext struct {
 	caller   string    // its token
 	loop     uint64
 	breadth  int
+	user     uint64 // whose INVITE it is counted as
 	invite   bool
 	inDialog bool
 	started  time.Time
@@ -489,6 +490,7 @@ func (rc *responseContext) sendLocked(b *branch, m *sip.Message, out *sip.Splice
 func (rc *responseContext) closeLocked(up string) {
 	p := rc.p
 	p.Counters.Contexts.Add(-1)
+	p.leaveInvite(rc.user)
 	p.Wheel.Stop(&rc.timer)
 	p.watch.remove(&rc.watch)
 	rc.todo(act{kind: actFinished, req: rc.req, n: rc.final, up: up})

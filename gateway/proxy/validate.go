@@ -8,9 +8,6 @@ import (
 	"github.com/ringway/ringway/sip/flow"
 )
 
-// defaultBreadth is the Max-Breadth of a request that has none (RFC 5393 §5.3.3).
-const defaultBreadth = 60
-
 // validate is §16.3; it returns the loop hash of the request. Syntax and
 // scheme (steps 1 and 2) were checked by the parser, credentials by the gateway.
 func (p *Proxy) validate(req *sip.Message, from *flow.Flow) (loop uint64, err error) {
@@ -53,9 +50,9 @@ func (p *Proxy) supports(tag string) bool {
 }
 
 // maxBreadth is RFC 5393 §5.3.3: how many branches may run in parallel below this request.
-func maxBreadth(req *sip.Message) (int, error) {
+func (p *Proxy) maxBreadth(req *sip.Message) (int, error) {
 	if !req.Has(sip.MaxBreadth) {
-		return defaultBreadth, nil
+		return p.MaxBreadth, nil
 	}
 	n, err := strconv.ParseUint(req.Value(sip.MaxBreadth), 10, 16)
 	if err != nil {
@@ -64,7 +61,7 @@ func maxBreadth(req *sip.Message) (int, error) {
 	if n == 0 {
 		return 0, errBreadth
 	}
-	return int(min(n, defaultBreadth)), nil
+	return int(min(n, uint64(p.MaxBreadth))), nil
 }
 
 var errBreadth = sip.Refuse(440, "Max-Breadth Exceeded")
