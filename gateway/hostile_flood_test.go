@@ -1,10 +1,12 @@
 package gateway_test
 
 import (
+	"context"
 	"net"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ringway/ringway/sip"
 )
@@ -289,5 +291,25 @@ func TestHostileStream(t *testing.T) {
 			}
 			r.alive(t)
 		})
+	}
+}
+
+// TestHostileDrain: who stays to the end does not keep the gateway from ending in time:
+// everybody is closed with 1012 before the deadline, and new calls are refused until then.
+func TestHostileDrain(t *testing.T) {
+	r := newHostileRig(t, "")
+	call := r.ring(r.alice, r.bob, bobURI).answer()
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- r.g.Shutdown(ctx) }()
+	if code := r.alice.ended(); code != 1012 {
+		t.Errorf("the caller was closed with %d", code)
+	}
+	if code := call.callee.ended(); code != 1012 {
+		t.Errorf("the callee was closed with %d", code)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("the gateway did not drain: %v", err)
 	}
 }
