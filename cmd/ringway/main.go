@@ -47,7 +47,7 @@ type app struct {
 	stdout, stderr io.Writer
 	newServer      func(*gateway.Config, zerolog.Logger) (server, error)
 	signals        <-chan os.Signal // nil until serve asks for them: other verbs end as any program does
-	exit           func(code int) // at once
+	exit           func(code int)   // at once
 }
 
 func main() {
