@@ -80,8 +80,9 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 		return err
 	}
 	g.core = &core{own: own, log: log}
-	g.transactions = transaction.NewTable(transaction.Config{User: g.core, MaxPending: cfg.Limits.FlowTransactions,
-		OnPanic: func(v any) { g.panicked(v, debug.Stack()) }})
+	transactions := cfg.transactionLimits()
+	transactions.User, transactions.OnPanic = g.core, func(v any) { g.panicked(v, debug.Stack()) }
+	g.transactions = transaction.NewTable(transactions)
 	g.trunks = trunk.NewSet(cfg.Upstreams, net.DefaultResolver)
 	if err := g.wirePolicy(own, users); err != nil {
 		return err
@@ -113,11 +114,9 @@ func usersOf(cfg *Config) (*digest.Table, error) {
 // wirePolicy sets the order of admission: who it is from, how much of it, who they are.
 func (g *Gateway) wirePolicy(own *own, users *digest.Table) error {
 	g.source = &policy.Source{UpstreamOf: g.trunks.UpstreamOf}
-	l := &g.cfg.Limits
-	g.flood = policy.NewFlood(policy.FloodLimit{Rate: l.UnprovenRate, Burst: l.UnprovenBurst}, nil)
+	g.flood = policy.NewFlood(g.cfg.floodLimit(), nil)
 	g.digest = &policy.Digest{
-		Authority: digest.New(digest.Config{TTL: l.NonceTTL}), Users: users,
-		Logins: policy.NewLogins(policy.LoginLimit{Failures: l.FailedLogins, Penalty: l.FailedLoginPenalty}, nil),
+		Authority: digest.New(g.cfg.nonceLimits()), Users: users, Logins: policy.NewLogins(g.cfg.loginLimit(), nil),
 	}
 	identity := &policy.Identity{Domains: own, Digest: g.digest, Flood: g.flood, Realm: own.first}
 	g.core.stages, g.core.flood = []stage{g.flood, identity}, g.flood
@@ -126,12 +125,11 @@ func (g *Gateway) wirePolicy(own *own, users *digest.Table) error {
 }
 
 func (g *Gateway) wireRegistrar(own *own) (err error) {
-	g.registrar, err = registrar.New(registrar.Config{
-		Store: registrar.NewMemory(), Flows: g.flows, Edge: &edge{g.keys}, Own: own.Own, Key: g.keys.Derive("temporary GRUU"),
-		OnEvent:    g.bindingChanged,
-		MinExpires: g.cfg.Limits.MinExpires, MaxExpires: g.cfg.Limits.MaxExpires,
-		MaxBindings: g.cfg.Limits.ContactsPerAOR, Grace: g.cfg.ReconnectGrace,
-	})
+	c := g.cfg.registrarLimits()
+	c.Store, c.Flows, c.Edge, c.Own = registrar.NewMemory(), g.flows, &edge{g.keys}, own.Own
+	c.Key = g.keys.Derive("temporary GRUU")
+	c.OnEvent = g.bindingChanged
+	g.registrar, err = registrar.New(c)
 	g.core.registrar = g.registrar
 	return err
 }
@@ -142,21 +140,12 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 		return err
 	}
 	g.core.router = &router{own: own, registrar: g.registrar, known: knownOf(users), trunks: g.trunks, rules: rules}
-	g.proxy = proxy.New(proxy.Config{
-		Table: g.transactions, Wheel: g.transactions.Wheel(), Flows: g.flows, Keys: g.keys,
-		Router: g.core.router, Network: g.network,
-		Identity:     newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys),
-		Authenticate: g.core.prove,
-		Branch:       g.leave,
-		Relay:        g.relay,
-		Finished:     g.finished,
-		MaxBreadth:   g.cfg.Limits.MaxBreadth,
-		MaxInvites:   g.cfg.Limits.UserInvites,
-		Caller:       own.caller,
-		Times: proxy.Times{
-			Ring: g.cfg.RingTimeout, Try: g.cfg.TryTimeout, Grace: g.cfg.ReconnectGrace, DeadPeerBye: g.cfg.DeadPeerBye,
-		},
-	})
+	c := g.cfg.proxyLimits()
+	c.Table, c.Wheel, c.Flows, c.Keys = g.transactions, g.transactions.Wheel(), g.flows, g.keys
+	c.Router, c.Network, c.Identity = g.core.router, g.network, newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys)
+	c.Authenticate, c.Caller = g.core.prove, own.caller
+	c.Branch, c.Relay, c.Finished = g.leave, g.relay, g.finished
+	g.proxy = proxy.New(c)
 	g.core.proxy = g.proxy
 	return nil
 }
