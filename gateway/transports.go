@@ -14,18 +14,10 @@ func (g *Gateway) wireTransports() error {
 			return err
 		}
 	}
-	l := &g.cfg.Limits
-	web := ws.Config{
-		Table: g.flows, Receive: g.receive, Bad: g.transactions.ReceiveBad, Panicked: g.panicked, Pages: g.cfg.Page,
-		MaxMessage: l.MessageSize, SendQueue: l.SendQueue, WriteTime: l.WriteTimeout,
-		MaxHalfOpen: l.HalfOpen, MaxPerAddr: l.FlowsPerAddress, HandshakeTime: l.Handshake, ProveTime: l.Unproven,
-		PingInterval: g.cfg.Ping, PongTime: g.cfg.Pong,
-	}
-	sockets := transport.Config{
-		Table: g.flows, Receive: g.receive, Bad: g.transactions.ReceiveBad, Panicked: g.panicked,
-		MaxMessage: l.MessageSize, SendQueue: l.SendQueue, WriteTime: l.WriteTimeout,
-		MaxHalfOpen: l.HalfOpen, MaxPerAddr: l.FlowsPerAddress, HandshakeTime: l.Handshake, ProveTime: l.Unproven,
-	}
+	web, sockets := g.cfg.webLimits(), g.cfg.socketLimits()
+	web.Table, web.Receive, web.Bad, web.Panicked = g.flows, g.receive, g.transactions.ReceiveBad, g.panicked
+	web.Pages = g.cfg.Page
+	sockets.Table, sockets.Receive, sockets.Bad, sockets.Panicked = g.flows, g.receive, g.transactions.ReceiveBad, g.panicked
 	for i := range g.cfg.Listen {
 		e := &g.cfg.Listen[i]
 		if e.Transport.WebSocket() {
