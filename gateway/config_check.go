@@ -141,6 +141,9 @@ func (c *Config) validateLimits(d *decoder) {
 	if l.MinExpires > l.MaxExpires {
 		d.problem("limits.min_expires", "is above max_expires (%s)", l.MaxExpires)
 	}
+	if l.MinExpires < time.Second {
+		d.problem("limits.min_expires", "%s is too short; registrations are counted in seconds", l.MinExpires)
+	}
 	switch {
 	case l.MessageSize < 4<<10:
 		d.problem("limits.message_size", "%d octets do not hold an INVITE of a browser; write at least 4KiB", l.MessageSize)

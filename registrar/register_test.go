@@ -491,6 +491,17 @@ func TestUpdateIsRepeated(t *testing.T) {
 	w.wantChanges(registrar.GoneAway, registrar.GoneAway)
 }
 
+// Where the operator wants shorter or longer registrations, the default follows.
+func TestDefaultExpiresFollowsTheBounds(t *testing.T) {
+	for _, c := range []struct {
+		least, most time.Duration
+		want        string
+	}{{0, 10 * time.Minute, "600"}, {2 * time.Hour, 3 * time.Hour, "7200"}, {time.Minute, 2 * time.Hour, "3600"}} {
+		w := newWorld(t, func(cfg *registrar.Config) { cfg.MinExpires, cfg.MaxExpires = c.least, c.most })
+		wantValues(t, w.ok(w.ws(), "Contact: <sip:a@h.invalid>"), "Contact", "<sip:a@h.invalid>;expires="+c.want)
+	}
+}
+
 func TestNewChecksConfig(t *testing.T) {
 	good := registrar.Config{Store: registrar.NewMemory(), Flows: newWorld(t).table, Edge: edge{}}
 	if _, err := registrar.New(good); err != nil {

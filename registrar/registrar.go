@@ -55,11 +55,12 @@ type Config struct {
 	// a restart. [random]
 	Key []byte
 
-	MinExpires, MaxExpires, DefaultExpires time.Duration // [60 s, 3600 s, 3600 s]
-	MaxBindings                            int           // per AOR [10]
-	WhenFull                               WhenFull      // [ReplaceOldest]
-	Grace                                  time.Duration // reconnect_grace [5 s]
-	FlowTimer                              time.Duration // told to Outbound clients (RFC 5626 §4.4) [120 s]
+	MinExpires, MaxExpires time.Duration // [60 s, 3600 s]
+	DefaultExpires         time.Duration // [3600 s, or what of it lies between the two]
+	MaxBindings            int           // per AOR [10]
+	WhenFull               WhenFull      // [ReplaceOldest]
+	Grace                  time.Duration // reconnect_grace [5 s]
+	FlowTimer              time.Duration // told to Outbound clients (RFC 5626 §4.4) [120 s]
 }
 
 // Registrar is the registrar and location service of all own domains. All
@@ -94,16 +95,16 @@ func New(cfg Config) (*Registrar, error) {
 	}
 	r := &Registrar{
 		store: cfg.Store, flows: cfg.Flows, edge: cfg.Edge, own: cfg.Own, onEvent: cfg.OnEvent,
-		minExpires:     seconds(cfg.MinExpires, 60),
-		maxExpires:     seconds(cfg.MaxExpires, 3600),
-		defaultExpires: seconds(cfg.DefaultExpires, 3600),
-		maxBindings:    cfg.MaxBindings,
-		whenFull:       cfg.WhenFull,
-		grace:          cfg.Grace,
-		flowTimer:      "Flow-Timer: " + strconv.Itoa(int(seconds(cfg.FlowTimer, 120))),
-		index:          newIndex(),
-		deadlines:      newDeadlines(),
+		minExpires:  seconds(cfg.MinExpires, 60),
+		maxExpires:  seconds(cfg.MaxExpires, 3600),
+		maxBindings: cfg.MaxBindings,
+		whenFull:    cfg.WhenFull,
+		grace:       cfg.Grace,
+		flowTimer:   "Flow-Timer: " + strconv.Itoa(int(seconds(cfg.FlowTimer, 120))),
+		index:       newIndex(),
+		deadlines:   newDeadlines(),
 	}
+	r.defaultExpires = seconds(cfg.DefaultExpires, min(max(3600, r.minExpires), r.maxExpires))
 	if r.maxBindings == 0 {
 		r.maxBindings = 10
 	}
