@@ -214,7 +214,7 @@ func TestHostilePending(t *testing.T) {
 // TestHostileSlowReader: who does not read is cut, with what waits for it bounded, and
 // those who send to it are told.
 func TestHostileSlowReader(t *testing.T) {
-	r := newHostileRig(t, "reconnect_grace: 1s\n")
+	r := newHostileRig(t, "")
 	w := r.rawWS(t, "")
 	w.c.(*net.TCPConn).SetReadBuffer(4 << 10)
 	p := &hostilePeer{t: t, r: r, kind: sip.WS, user: "slow", local: r.alice.local}

@@ -78,8 +78,12 @@ func (r *Registrar) FlowClosed(f *flow.Flow, why sip.CloseReason) {
 	if r.index.flow(f.ID) == nil {
 		return
 	}
-	if why == sip.CloseGoingAway {
+	switch {
+	case why == sip.CloseGoingAway:
 		r.endFlow(context.Background(), f, GoneAway)
+		return
+	case why.Gone():
+		r.endFlow(context.Background(), f, FlowLost)
 		return
 	}
 	r.deadlines.push(deadline{at: time.Now().Add(r.grace), flow: f})

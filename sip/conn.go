@@ -61,6 +61,10 @@ const (
 	CloseIdle        CloseReason = "idle"        // TCP connection unused
 )
 
+// Gone reports whether nothing is to wait for the peer: its page was closed, or
+// we cut it off for not reading.
+func (r CloseReason) Gone() bool { return r == CloseGoingAway || r == CloseSlow }
+
 // Conn is one transport association to a peer: a WebSocket, a TCP or TLS
 // connection, or a UDP socket together with the peer's address.
 type Conn interface {

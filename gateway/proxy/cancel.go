@@ -74,7 +74,7 @@ func (rc *responseContext) cancelBranchLocked(b *branch) {
 
 // flowClosed: the caller's connection ended.
 func (rc *responseContext) flowClosed(_ *flow.Flow, why sip.CloseReason) {
-	if why == sip.CloseGoingAway {
+	if why.Gone() {
 		rc.callerGone()
 		return
 	}

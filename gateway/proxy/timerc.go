@@ -155,7 +155,7 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 			rc.p.Counters.Failovers.Add(1)
 			rc.abandonLocked(b, answer{err: sip.Refuse(503, "Service Unavailable")})
 		}
-	case why == sip.CloseGoingAway || b.t.left():
+	case why.Gone() || b.t.left():
 		rc.abandonLocked(b, answer{err: errAway})
 	default:
 		b.graceBy = rc.now().Add(rc.p.Times.Grace)

@@ -93,7 +93,7 @@ func (p *Proxy) FlowClosed(f *flow.Flow, why sip.CloseReason) {
 	if f.Upstream() != "" {
 		return // answers may come on another connection of the same hop
 	}
-	if why == sip.CloseGoingAway {
+	if why.Gone() {
 		p.Table.FailFlow(f)
 		return
 	}
