@@ -37,10 +37,16 @@ func TestMessageLimit(t *testing.T) {
 // configured, those to trunks a larger queue.
 func TestSendLimits(t *testing.T) {
 	g := start(t, func(c *Config) { c.SendQueue, c.WriteTime = 3000, 7*time.Second }, "tcp://127.0.0.1:0")
-	g.client("tcp", 0).Write(message("a", 0))
-	s := (<-g.flows).Conn.(*stream)
+	c := g.client("tcp", 0)
+	c.Write(message("a", 0))
+	f := <-g.flows
+	s := f.Conn.(*stream)
 	want(t, "limits", s.sock.limits, socketLimits{3000, maxPendingWrites, 7 * time.Second, lingerTime})
-	s.setTrunk()
+	f.SetUpstream("trunk")
+	for range 2 { // when the second is given on, its reader has seen to the first
+		c.Write(message("b", 0))
+		<-g.flows
+	}
 	want(t, "a trunk's limits", s.sock.limits, socketLimits{trunkShare * 3000, trunkWrites, 7 * time.Second, lingerTime})
 
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
