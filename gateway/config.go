@@ -11,6 +11,7 @@ import (
 
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/digest"
 )
 
 // Config is everything an operator can say. Load makes it; nothing changes it after.
@@ -75,12 +76,8 @@ func (l *Listener) Address() string {
 // TLS is the certificate of wss and tls listeners, PEM files.
 type TLS struct{ Cert, Key string }
 
-// User is one user's digest secrets: H(name:domain:password) in lower-case hex, as
-// RFC 7616 calls them H(A1). One of them may be "".
-type User struct {
-	Name, Domain   string
-	HA1, HA1SHA256 string
-}
+// User is one user's digest secrets; its realm is its domain. One of the hashes may be "".
+type User = digest.User
 
 // Log says what is logged and how.
 type Log struct {

@@ -187,7 +187,7 @@ func (c *Config) warn(d *decoder) {
 	c.warnUpstreams(d)
 	for i, p := range d.users {
 		if p.password != "" {
-			d.problem(p.path, "a password in plain text; `ringway user hash %s@%s` prints the hashes to write in its place", c.Users[i].Name, c.Users[i].Domain)
+			d.problem(p.path, "a password in plain text; `ringway user hash %s@%s` prints the hashes to write in its place", c.Users[i].Name, c.Users[i].Realm)
 		}
 	}
 	if len(c.Users) == 0 {

@@ -164,9 +164,9 @@ func TestWholeConfig(t *testing.T) {
 	want.UsersFile, want.StateDir, want.Admin = filepath.Join(dir, "users.txt"), dir, ""
 	md5, sha256 := HashUser("carol", "example.com", "secret")
 	want.Users = []User{
-		{"bob", "example.org", "0123456789abcdef0123456789abcdef", strings.Repeat("0f", 32)},
-		{"carol", "example.com", md5, sha256},
-		{"alice", "example.com", "0123456789abcdef0123456789abcdef", strings.Repeat("0123456789abcdef", 4)},
+		{Name: "bob", Realm: "example.org", MD5: "0123456789abcdef0123456789abcdef", SHA256: strings.Repeat("0f", 32)},
+		{Name: "carol", Realm: "example.com", MD5: md5, SHA256: sha256},
+		{Name: "alice", Realm: "example.com", MD5: "0123456789abcdef0123456789abcdef", SHA256: strings.Repeat("0123456789abcdef", 4)},
 	}
 	want.Upstreams = []trunk.Group{
 		{Name: "pbx", TryTimeout: 500 * time.Millisecond,

@@ -38,7 +38,7 @@ func (c *Config) readUsers(d *decoder) func(string, ast.Node) {
 	return func(path string, n ast.Node) {
 		d.mapping(path, n, func(name, path string, v ast.Node) {
 			u := User{}
-			u.Name, u.Domain, _ = strings.Cut(name, "@")
+			u.Name, u.Realm, _ = strings.Cut(name, "@")
 			if err := CheckUserName(u.Name); err != nil {
 				d.problem(path, "%v", err)
 			}
@@ -51,8 +51,8 @@ func (c *Config) readUsers(d *decoder) func(string, ast.Node) {
 			var password string
 			k := keys{}
 			d.secret(k, "password", func(s string) error { password = s; return nil })
-			d.secret(k, "ha1", hexOf(&u.HA1, md5.Size))
-			d.secret(k, "ha1_sha256", hexOf(&u.HA1SHA256, sha256.Size))
+			d.secret(k, "ha1", hexOf(&u.MD5, md5.Size))
+			d.secret(k, "ha1_sha256", hexOf(&u.SHA256, sha256.Size))
 			before := len(d.problems)
 			d.object(path, v, k)
 			c.Users = append(c.Users, u)
@@ -90,27 +90,24 @@ func hexOf(dst *string, size int) func(string) error {
 	}
 }
 
+// userKey tells users apart.
+type userKey struct{ name, realm string }
+
 // finishUsers gives the users of the file their domain and secrets, and adds those
 // of users_file.
 func (c *Config) finishUsers(d *decoder) {
+	index := make(map[userKey]int, len(c.Users))
 	for i := range c.Users {
 		u, p := &c.Users[i], d.users[i]
-		if u.Domain == "" && len(c.Domains) > 0 {
-			u.Domain = c.Domains[0].Name
+		if u.Realm == "" && len(c.Domains) > 0 {
+			u.Realm = c.Domains[0].Name
 		}
-		u.Domain = hostKey(u.Domain)
-		switch {
-		case !p.ok:
-		case p.password != "" && (u.HA1 != "" || u.HA1SHA256 != ""):
-			d.problem(p.path, "has a password and a hash of it; drop the password")
-		case p.password != "":
-			u.HA1, u.HA1SHA256 = HashUser(u.Name, u.Domain, p.password)
-		case u.HA1 == "" && u.HA1SHA256 == "":
-			d.problem(p.path, "has no secret; write { ha1: … } as `ringway user hash %s@%s` prints it", u.Name, u.Domain)
+		u.Realm = hostKey(u.Realm)
+		c.finishUser(d, u, &p)
+		if _, known := index[userKey{u.Name, u.Realm}]; known {
+			d.problem(p.path, "%s@%s stands here already; drop one of the two", u.Name, u.Realm)
 		}
-		if len(c.Domains) > 0 && !c.hasDomain(u.Domain) {
-			d.problem(p.path, "domain %s is none of ours", u.Domain)
-		}
+		index[userKey{u.Name, u.Realm}] = i
 	}
 	if c.UsersFile == "" {
 		return
@@ -120,63 +117,77 @@ func (c *Config) finishUsers(d *decoder) {
 		d.problem("users_file", "%v%s", err, fileForm)
 		return
 	}
-	d.usersFile(c, string(data))
+	d.usersFile(c, string(data), index)
+}
+
+// finishUser wants one secret of a user in a domain of ours.
+func (c *Config) finishUser(d *decoder, u *User, p *pendingUser) {
+	switch {
+	case !p.ok:
+	case p.password != "" && (u.MD5 != "" || u.SHA256 != ""):
+		d.problem(p.path, "has a password and a hash of it; drop the password")
+	case p.password != "":
+		u.MD5, u.SHA256 = HashUser(u.Name, u.Realm, p.password)
+	case u.MD5 == "" && u.SHA256 == "":
+		d.problem(p.path, "has no secret; write { ha1: … } as `ringway user hash %s@%s` prints it", u.Name, u.Realm)
+	}
+	if len(c.Domains) > 0 && !c.hasDomain(u.Realm) {
+		d.problem(p.path, "domain %s is none of ours", u.Realm)
+	}
 }
 
 // usersFile reads name:realm:HA1 lines as htdigest writes them. A second line of the
-// same name with 64 digits is the SHA-256 one.
-func (d *decoder) usersFile(c *Config, text string) {
-	bad := func(line int, format string, args ...any) {
-		d.problems = append(d.problems, Problem{File: c.UsersFile, Line: line, Text: fmt.Sprintf(format, args...)})
-	}
-	index := map[[2]string]int{}
-	for i, u := range c.Users {
-		index[[2]string{u.Name, u.Domain}] = i
-	}
-	for i, line := range strings.Split(strings.TrimPrefix(text, "\ufeff"), "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
+// same name with 64 digits is the SHA-256 one. index is of c.Users.
+func (d *decoder) usersFile(c *Config, text string, index map[userKey]int) {
+	number := 0
+	for line := range strings.SplitSeq(strings.TrimPrefix(text, "\ufeff"), "\n") {
+		number++
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
-		part := strings.Split(line, ":")
-		if len(part) != 3 {
-			bad(i+1, "is no NAME:DOMAIN:HASH line; `ringway user hash NAME@DOMAIN` prints one")
+		name, domain, hash, err := splitUser(line)
+		if err == nil && !c.hasDomain(domain) {
+			d.foreign = append(d.foreign, Problem{File: c.UsersFile, Line: number,
+				Text: fmt.Sprintf("user %s is of %s, which is none of our domains: nobody can log in with this line", name, domain)})
 			continue
 		}
-		name, domain := part[0], hostKey(part[1])
-		if err := CheckUserName(name); err != nil {
-			bad(i+1, "%v", err)
-			continue
+		if err == nil {
+			at, known := index[userKey{name, domain}]
+			if !known {
+				at = len(c.Users)
+				index[userKey{name, domain}] = at
+				c.Users = append(c.Users, User{Name: name, Realm: domain})
+			}
+			err = setHash(&c.Users[at], hash)
 		}
-		if !c.hasDomain(domain) {
-			d.foreign = append(d.foreign, Problem{File: c.UsersFile, Line: i + 1,
-				Text: fmt.Sprintf("user %s is of %s, which is none of our domains: nobody can log in with this line", name, part[1])})
-			continue
-		}
-		at, known := index[[2]string{name, domain}]
-		if !known {
-			at = len(c.Users)
-			index[[2]string{name, domain}] = at
-			c.Users = append(c.Users, User{Name: name, Domain: domain})
-		}
-		if err := c.Users[at].setHash(part[2]); err != nil {
-			bad(i+1, "user %s: %v", name, err)
+		if err != nil {
+			d.problems = append(d.problems, Problem{File: c.UsersFile, Line: number, Text: err.Error()})
 		}
 	}
 }
 
+// splitUser takes a line of a users file apart.
+func splitUser(line string) (name, domain, hash string, err error) {
+	name, rest, _ := strings.Cut(line, ":")
+	domain, hash, ok := strings.Cut(rest, ":")
+	if !ok || strings.IndexByte(hash, ':') >= 0 {
+		return "", "", "", errors.New("is no NAME:DOMAIN:HASH line; `ringway user hash NAME@DOMAIN` prints one")
+	}
+	return name, hostKey(domain), hash, CheckUserName(name)
+}
+
 // setHash enters a hash of a users file; its length says the algorithm.
-func (u *User) setHash(s string) error {
-	dst, size := &u.HA1, md5.Size
+func setHash(u *User, s string) error {
+	dst, size := &u.MD5, md5.Size
 	if len(s) == 2*sha256.Size {
-		dst, size = &u.HA1SHA256, sha256.Size
+		dst, size = &u.SHA256, sha256.Size
 	}
 	var hash string
 	if err := hexOf(&hash, size)(s); err != nil {
-		return fmt.Errorf("the hash has %d characters, want 32 (MD5) or 64 (SHA-256) hexadecimal digits", len(s))
+		return fmt.Errorf("user %s: the hash has %d characters, want 32 (MD5) or 64 (SHA-256) hexadecimal digits", u.Name, len(s))
 	}
 	if *dst != "" && *dst != hash {
-		return errors.New("has another hash of this kind already; drop one of the two")
+		return fmt.Errorf("user %s: has another hash of this kind already; drop one of the two", u.Name)
 	}
 	*dst = hash
 	return nil

@@ -75,7 +75,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("own addresses: %w", err)
 	}
-	users, err := usersOf(cfg)
+	users, err := digest.NewTable(cfg.Users)
 	if err != nil {
 		return err
 	}
@@ -101,14 +101,6 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	}
 	g.admin = newAdmin(g)
 	return nil
-}
-
-func usersOf(cfg *Config) (*digest.Table, error) {
-	users := make([]digest.User, len(cfg.Users))
-	for i, u := range cfg.Users {
-		users[i] = digest.User{Name: u.Name, Realm: u.Domain, MD5: u.HA1, SHA256: u.HA1SHA256}
-	}
-	return digest.NewTable(users)
 }
 
 // wirePolicy sets the order of admission: who it is from, how much of it, who they are.

@@ -142,7 +142,7 @@ func TestUserHash(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg, err := gateway.Parse(filepath.Join(dir, "x.yaml"), []byte("domain: example.org\nlisten: [ \"udp://127.0.0.1:0\" ]\nusers_file: users\n"))
-	if err != nil || len(cfg.Users) != 1 || cfg.Users[0] != (gateway.User{Name: "Mufasa", Domain: "example.org", HA1: md5, HA1SHA256: sha256}) {
+	if err != nil || len(cfg.Users) != 1 || cfg.Users[0] != (gateway.User{Name: "Mufasa", Realm: "example.org", MD5: md5, SHA256: sha256}) {
 		t.Errorf("loaded users = %+v, %v", cfg, err)
 	}
 }
