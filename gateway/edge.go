@@ -5,7 +5,6 @@ import (
 
 	"github.com/ringway/ringway/gateway/proxy"
 	"github.com/ringway/ringway/registrar"
-	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/transport"
 )
@@ -22,13 +21,8 @@ func (e *edge) PathFor(name flow.Name, f *flow.Flow) string {
 	b = append(b, '@')
 	b = append(b, info.Advertise...)
 	b = append(b, ";transport="...)
-	b = append(b, pathTransport(info.Transport)...)
+	b = append(b, info.Transport.Param()...)
 	return string(append(b, ";lr;ob>"...))
-}
-
-// pathTransport is never wss, which is no transport parameter (RFC 7118 §5.2.3).
-func pathTransport(t sip.Transport) string {
-	return [...]string{sip.UDP: "udp", sip.TCP: "tcp", sip.TLS: "tls", sip.WS: "ws", sip.WSS: "ws"}[t]
 }
 
 // network reaches next hops over the transports (proxy.Network).

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -155,20 +156,25 @@ func (id *identity) Hops(upstream string) []proxy.Hop { return hopsOf(id.trunks,
 // HopOf is the address that u leads to when it belongs to the upstream: in a
 // dialog a PBX may name another port or another of its addresses, never a third party's.
 func (id *identity) HopOf(upstream string, u *sip.URI) (proxy.Hop, bool) {
-	addr, ok := hostAddr(u.Host)
-	if !ok {
+	host, port := u.HostPort()
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
 		return id.hopByName(upstream, u)
 	}
-	if id.trunks.UpstreamOf(addrPort(addr, u.Port)) != upstream {
+	addr = addr.Unmap()
+	if id.trunks.UpstreamOf(netip.AddrPortFrom(addr, u.Port)) != upstream {
 		return proxy.Hop{}, false
 	}
-	h := proxy.Hop{Transport: transportOf(u)}
-	port := u.Port
-	if port == 0 {
-		port = defaultPort(h.Transport)
+	return proxy.Hop{Addr: netip.AddrPortFrom(addr, port), Transport: pinned(u)}, true
+}
+
+// pinned is the transport that u asks of a hop, 0 for either of UDP and TCP.
+func pinned(u *sip.URI) sip.Transport {
+	t, _ := u.Transport()
+	if t.WebSocket() {
+		return 0
 	}
-	h.Addr = addrPort(addr, port)
-	return h, true
+	return t
 }
 
 // hopByName is the hop whose host name u has.
@@ -179,9 +185,9 @@ func (id *identity) hopByName(upstream string, u *sip.URI) (proxy.Hop, bool) {
 		}
 		h := proxy.Hop{Addr: t.Addr, Transport: t.Hop.Transport}
 		if u.Port != 0 {
-			h.Addr = addrPort(t.Addr.Addr(), u.Port)
+			h.Addr = netip.AddrPortFrom(t.Addr.Addr(), u.Port)
 		}
-		if tr := transportOf(u); tr != 0 {
+		if tr := pinned(u); tr != 0 {
 			h.Transport = tr
 		}
 		return h, true

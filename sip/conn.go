@@ -19,6 +19,12 @@ func (t Transport) String() string {
 	return [...]string{"", "UDP", "TCP", "TLS", "WS", "WSS"}[t]
 }
 
+// Param is the transport parameter of a URI (RFC 3261 §19.1.1); for WSS it is "ws", as
+// wss is no value of it (RFC 7118 §5.2.3).
+func (t Transport) Param() string {
+	return [...]string{"", "udp", "tcp", "tls", "ws", "ws"}[t]
+}
+
 // Reliable reports whether the transport delivers in order or not at all.
 func (t Transport) Reliable() bool { return t != UDP }
 

@@ -21,15 +21,21 @@ func SplitList(value string) iter.Seq[string] {
 	}
 }
 
+// cutValue cuts the first value off a list, blanks around it cut; more: a comma followed it.
+func cutValue(s string) (value, rest string, more bool) {
+	end := listComma(s)
+	if end < 0 {
+		return trimBlanks(s), "", false
+	}
+	return trimBlanks(s[:end]), s[end+1:], true
+}
+
 // nextValue cuts the first value off a comma-separated list: the value without
 // blanks around it and what follows its comma and blanks, "" at the end. An
 // unclosed quote or bracket takes all the rest into the value.
 func nextValue(s string) (value, rest string) {
-	end := listComma(s)
-	if end < 0 {
-		return trimBlanks(s), ""
-	}
-	return trimBlanks(s[:end]), s[skipBlanks(s, end+1):]
+	value, rest, _ = cutValue(s)
+	return value, rest[skipBlanks(rest, 0):]
 }
 
 // listComma is the index of the first comma that separates values, or -1.

@@ -132,13 +132,8 @@ func (s *scan) statusLine(line string) {
 // via counts the values of a Via line and reads the topmost.
 func (s *scan) via(v string) {
 	for more := true; more; {
-		one := v
-		if end := listComma(v); end >= 0 {
-			one, v = v[:end], v[end+1:]
-		} else {
-			more = false
-		}
-		if one = trimBlanks(one); one == "" {
+		var one string
+		if one, v, more = cutValue(v); one == "" {
 			s.bad("empty Via value")
 			return
 		}
@@ -160,13 +155,8 @@ func (s *scan) via(v string) {
 // route counts the values of a Route line.
 func (s *scan) route(v string) {
 	for more := true; more; {
-		one := v
-		if end := listComma(v); end >= 0 {
-			one, v = v[:end], v[end+1:]
-		} else {
-			more = false
-		}
-		if trimBlanks(one) == "" {
+		var one string
+		if one, v, more = cutValue(v); one == "" {
 			s.bad("empty Route value")
 			return
 		}

@@ -131,21 +131,8 @@ func appendRecordRoute(b []byte, token string, info *sip.ConnInfo) []byte {
 	b = append(b, '@')
 	b = append(b, info.Advertise...)
 	b = append(b, ";transport="...)
-	b = append(b, uriTransport(info.Transport)...)
+	b = append(b, info.Transport.Param()...)
 	return append(b, ";lr>"...)
-}
-
-// uriTransport is the transport parameter of our URIs; wss is no value of it (RFC 7118 §5.2.3).
-func uriTransport(t sip.Transport) string {
-	switch t {
-	case sip.UDP:
-		return "udp"
-	case sip.TCP:
-		return "tcp"
-	case sip.TLS:
-		return "tls"
-	}
-	return "ws"
 }
 
 // appendVia is step 8.
