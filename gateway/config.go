@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -64,13 +65,17 @@ type Listener struct {
 	Advertise string // "host:port" that peers are told; "": the address facing the peer
 }
 
-// Address is what net.Listen takes.
-func (l *Listener) Address() string {
-	host := ""
+// bind is URL as it was understood: the scheme, an address or none, the port, and the
+// path where it has a meaning.
+func (l *Listener) bind() string {
+	u := url.URL{Scheme: l.Transport.String(), Host: ":" + strconv.Itoa(int(l.Port)), Path: l.Path}
 	if l.Addr.IsValid() {
-		host = l.Addr.String()
+		u.Host = netip.AddrPortFrom(l.Addr, l.Port).String()
 	}
-	return joinHostPort(host, l.Port)
+	if u.Scheme = strings.ToLower(u.Scheme); !l.Transport.WebSocket() {
+		u.Path = ""
+	}
+	return u.String()
 }
 
 // TLS is the certificate of wss and tls listeners, PEM files.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/rs/zerolog"
 
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
@@ -324,4 +325,24 @@ func FuzzConfig(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestListenersAreUnderstoodAlike: what the configuration lets pass, the transports take.
+func TestListenersAreUnderstoodAlike(t *testing.T) {
+	for given, want := range map[string]string{
+		"ws://localhost:8080/ws": "ws://127.0.0.1:8080/ws", "WS://:80": "ws://:80/", "ws://127.0.0.1/a%20b": "ws://127.0.0.1:80/a%20b",
+		"udp://127.0.0.1/": "udp://127.0.0.1:5060", "tcp://[::1]:5062": "tcp://[::1]:5062", "udp://0.0.0.0:5060": "udp://0.0.0.0:5060",
+		"tcp://[fe80::1%25lo]:5060": "tcp://[fe80::1%25lo]:5060",
+	} {
+		cfg, err := Parse("c.yaml", []byte("domain: example.com\nadmin: off\nlisten: [ \""+given+"\" ]\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := cfg.Listen[0].bind(); got != want {
+			t.Errorf("%s: %s, want %s", given, got, want)
+		}
+		if _, err := New(cfg, zerolog.Nop()); err != nil {
+			t.Errorf("%s: %v", given, err)
+		}
+	}
 }

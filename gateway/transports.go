@@ -22,11 +22,11 @@ func (g *Gateway) wireTransports() error {
 		e := &g.cfg.Listen[i]
 		if e.Transport.WebSocket() {
 			web.Listen = append(web.Listen, ws.Listen{
-				URL: e.URL, Advertise: e.Advertise, Origins: g.cfg.Origins, RequireOrigin: g.cfg.RequireOrigin,
+				URL: e.bind(), Advertise: e.Advertise, Origins: g.cfg.Origins, RequireOrigin: g.cfg.RequireOrigin,
 				Certificate: cert, Index: i,
 			})
 		} else {
-			sockets.Listen = append(sockets.Listen, transport.Listen{URL: e.URL, Advertise: e.Advertise, Certificate: cert, Index: i})
+			sockets.Listen = append(sockets.Listen, transport.Listen{URL: e.bind(), Advertise: e.Advertise, Certificate: cert, Index: i})
 		}
 	}
 	var err error
