@@ -1,7 +1,7 @@
 // Package proxy is RFC 3261 §16 with RFC 5393, 6026, 5626, 3327, 3326, 4320 and
 // 5658: a transaction-stateful proxy that knows neither registrar nor trunk nor
 // WebSocket. A file per clause: validate §16.3, route §16.4, target §16.5,
-// forward §16.6, response §16.7, best §16.7.6, timerc §16.8, cancel §16.10.
+// forward §16.6, response and finish §16.7, best §16.7.6, timerc §16.8, cancel §16.10.
 //
 // It runs to completion on the goroutine that delivers an event. Lock order:
 // response context, then transaction, then send queue; the waiting list, the
