@@ -76,22 +76,26 @@ func TestExpiryMoves(t *testing.T) {
 	})
 }
 
-// The page is gone (WebSocket 1001): so is its binding.
-func TestGoingAwayEndsAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		f, other := w.ws(), w.ws()
-		w.ok(f, jssip(jssipContact)...)
-		w.ok(other, "Contact: <sip:b@h.invalid>")
-		w.changes()
-		w.table.Closed(f, sip.CloseGoingAway)
-		w.wantContacts(alice, "sip:b@h.invalid") // no time has passed
-		w.wantChanges(registrar.GoneAway)
-	})
+// The page is gone (WebSocket 1001), or reads nothing any more: so is its binding.
+func TestGoneEndsAtOnce(t *testing.T) {
+	for why, change := range map[sip.CloseReason]registrar.Change{
+		sip.CloseGoingAway: registrar.GoneAway, sip.CloseSlow: registrar.FlowLost,
+	} {
+		bubble(t, func(t *testing.T, w *world) {
+			f, other := w.ws(), w.ws()
+			w.ok(f, jssip(jssipContact)...)
+			w.ok(other, "Contact: <sip:b@h.invalid>")
+			w.changes()
+			w.table.Closed(f, why)
+			w.wantContacts(alice, "sip:b@h.invalid") // no time has passed
+			w.wantChanges(change)
+		})
+	}
 }
 
 // Any other end of the connection leaves reconnect_grace, 5 s.
 func TestLostFlowEndsAfterGrace(t *testing.T) {
-	for _, why := range []sip.CloseReason{sip.CloseNormal, sip.CloseLost, sip.CloseDead, sip.CloseSlow, sip.CloseShutdown} {
+	for _, why := range []sip.CloseReason{sip.CloseNormal, sip.CloseLost, sip.CloseDead, sip.CloseShutdown} {
 		bubble(t, func(t *testing.T, w *world) {
 			f := w.ws()
 			w.ok(f, jssip(jssipContact)...)
