@@ -79,7 +79,7 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 		ServerTransactions: uint64(t.Live[transaction.ServerInvite] + t.Live[transaction.ServerOther]),
 		ClientTransactions: uint64(t.Live[transaction.ClientInvite] + t.Live[transaction.ClientOther]),
 		Requests:           map[string]uint64{}, Responses: map[string]uint64{}, Drops: map[string]uint64{},
-		Refused: g.refused(), Events: g.events(),
+		Refused: g.refused(), Events: g.events(), Limited: g.limited(),
 		AuthFailures: uint64(g.digest.Stats.Failed.Load()), Panics: g.count.panics.Load(),
 		Fragmented: g.transports.Counters().Fragmented.Load(),
 	}
@@ -93,7 +93,7 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 	for i, m := range countedMethods {
 		s.Requests[m] = g.count.requests[i].Load()
 	}
-	for class := 1; class < len(g.count.answered); class++ {
+	for class := 2; class < len(g.count.answered); class++ {
 		s.Responses[string(rune('0'+class))+"xx"] = g.count.answered[class].Load()
 	}
 	for _, d := range transaction.Drops() {
@@ -112,6 +112,15 @@ func (g *Gateway) refused() map[string]uint64 {
 		"tcp_full": t.RefusedFull.Load(), "tls_handshake": t.RefusedShakes.Load(),
 		"half_open": c.RefusedHalfOpen.Load(), "draining": c.RefusedDraining.Load(), "full": c.RefusedFull.Load(),
 		"origin": c.RefusedOrigin.Load(), "subprotocol": c.RefusedSubprotocol.Load(), "upgrade": c.RefusedUpgrade.Load(),
+	}
+}
+
+// limited are requests that a limit of the configuration refused.
+func (g *Gateway) limited() map[string]uint64 {
+	return map[string]uint64{
+		"unproven_rate": uint64(g.flood.Stats.Refused.Load()), "failed_logins": uint64(g.digest.Stats.Blocked.Load()),
+		"user_invites":      g.proxy.Counters.TooManyInvites.Load(),
+		"flow_transactions": g.transactions.Stats().Drops[transaction.OverPending],
 	}
 }
 

@@ -68,7 +68,7 @@ func full() fixed {
 		Bindings: 7, Calls: 1, ServerTransactions: 4, ClientTransactions: 6,
 		Requests:  map[string]uint64{"INVITE": 9, "MADE-UP": 1, "X": 2, "OTHER": 4},
 		Responses: map[string]uint64{"2xx": 8}, Drops: map[string]uint64{"stray_response": 2},
-		Refused: map[string]uint64{"half_open": 14}, Events: map[string]uint64{"failover": 15},
+		Refused: map[string]uint64{"half_open": 14}, Events: map[string]uint64{"failover": 15}, Limited: map[string]uint64{"user_invites": 16},
 		AuthFailures: 11, Panics: 12, Fragmented: 13,
 	}
 }
@@ -86,7 +86,7 @@ func TestMetrics(t *testing.T) {
 		`ringway_requests_total{method="OTHER"} 7`, `ringway_responses_total{class="2xx"} 8`,
 		`ringway_drops_total{reason="stray_response"} 2`, `ringway_auth_failures_total 11`, `ringway_panics_total 12`,
 		`ringway_udp_fragmented_total 13`, `ringway_connections_refused_total{reason="half_open"} 14`,
-		`ringway_proxy_events_total{event="failover"} 15`,
+		`ringway_proxy_events_total{event="failover"} 15`, `ringway_limited_total{limit="user_invites"} 16`,
 	} {
 		if !strings.Contains(body, "\n"+line+"\n") {
 			t.Errorf("/metrics lacks %s", line)
@@ -149,7 +149,7 @@ func TestLabelsHaveFewValues(t *testing.T) {
 			labels[label] = true
 		}
 	}
-	want := []string{"class", "event", "method", "reason", "transport", "version"}
+	want := []string{"class", "event", "limit", "method", "reason", "transport", "version"}
 	if got := slices.Sorted(maps.Keys(labels)); !slices.Equal(got, want) {
 		t.Errorf("labels are %v, want %v", got, want)
 	}

@@ -25,15 +25,17 @@ type Snapshot struct {
 	ServerTransactions uint64            // now
 	ClientTransactions uint64            // now
 	Requests           map[string]uint64 // received, by method; methods that are not known are put together as OTHER
-	Responses          map[string]uint64 // sent, by class: 1xx to 6xx
-	Drops              map[string]uint64 // messages dropped without an answer, by reason
+	Responses          map[string]uint64 // final ones to requests that the proxy took, by class: 2xx to 6xx
+	Drops              map[string]uint64 // messages that went nowhere, by reason
 
 	Refused map[string]uint64 // connections turned away before they were flows, by reason
 	Events  map[string]uint64 // what the proxy did beside passing on, by event: failover, moved, held, released, …
 
+	Limited map[string]uint64 // requests refused by a limit, by its key in the configuration
+
 	AuthFailures uint64
 	Panics       uint64
-	Fragmented   uint64 // UDP messages longer than 1300 octets
+	Fragmented   uint64 // UDP messages sent that do not fit into one packet
 }
 
 // methods are the labels that requests may have: a peer's made-up ones must not make
@@ -73,11 +75,12 @@ var metrics = []metric{
 	single(gauge, "ringway_calls", "Calls known now.", func(s *Snapshot) uint64 { return s.Calls }),
 	single(gauge, "ringway_server_transactions", "Server transactions pending now.", func(s *Snapshot) uint64 { return s.ServerTransactions }),
 	single(gauge, "ringway_client_transactions", "Client transactions pending now.", func(s *Snapshot) uint64 { return s.ClientTransactions }),
-	labelled(counter, "ringway_requests_total", "method", "Requests received, without retransmissions.", requests),
-	labelled(counter, "ringway_responses_total", "class", "Responses sent, without retransmissions.", func(s *Snapshot) map[string]uint64 { return s.Responses }),
-	labelled(counter, "ringway_drops_total", "reason", "Messages dropped without an answer.", func(s *Snapshot) map[string]uint64 { return s.Drops }),
+	labelled(counter, "ringway_requests_total", "method", "Requests received.", requests),
+	labelled(counter, "ringway_responses_total", "class", "Final responses to requests that were proxied.", func(s *Snapshot) map[string]uint64 { return s.Responses }),
+	labelled(counter, "ringway_drops_total", "reason", "Messages that went nowhere.", func(s *Snapshot) map[string]uint64 { return s.Drops }),
 	labelled(counter, "ringway_connections_refused_total", "reason", "Connections turned away.", func(s *Snapshot) map[string]uint64 { return s.Refused }),
 	labelled(counter, "ringway_proxy_events_total", "event", "What the proxy did beside passing messages on.", func(s *Snapshot) map[string]uint64 { return s.Events }),
+	labelled(counter, "ringway_limited_total", "limit", "Requests refused by a limit.", func(s *Snapshot) map[string]uint64 { return s.Limited }),
 	single(counter, "ringway_auth_failures_total", "Credentials that were wrong.", func(s *Snapshot) uint64 { return s.AuthFailures }),
 	single(counter, "ringway_panics_total", "Handlers that panicked.", func(s *Snapshot) uint64 { return s.Panics }),
 	single(counter, "ringway_udp_fragmented_total", "UDP messages too long for one packet.", func(s *Snapshot) uint64 { return s.Fragmented }),

@@ -53,6 +53,7 @@ type Counters struct {
 	refused        [7]atomic.Uint64
 	drops          [dropCount]atomic.Uint64
 	CallsForgotten atomic.Uint64 // calls put out of the full call table
+	TooManyInvites atomic.Uint64 // INVITEs refused for MaxInvites
 }
 
 // Dropped is how many messages were dropped for reason d.

@@ -33,6 +33,7 @@ func (p *Proxy) countInvite(req *sip.Message, from *flow.Flow) (user uint64, err
 	s.Lock()
 	defer s.Unlock()
 	if s.of[user] >= p.MaxInvites {
+		p.Counters.TooManyInvites.Add(1)
 		return 0, errInvites
 	}
 	if s.of == nil {

@@ -81,6 +81,9 @@ func TestInvitesOfOneUserAreBounded(t *testing.T) {
 				t.Errorf("%d users are counted still", left)
 			}
 		}
+		if n := r.proxy.Counters.TooManyInvites.Load(); n != 5 {
+			t.Errorf("%d refusals counted", n)
+		}
 		ring(second)
 		bob.hangup(sip.CloseGoingAway) // 480 at once
 		second.get("480")
