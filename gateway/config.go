@@ -102,8 +102,8 @@ type Limits struct {
 	Unproven           time.Duration // a connection that neither registered nor authenticated ends
 	SendQueue          int           // octets waiting for one client; for an upstream 16 times as many
 	WriteTimeout       time.Duration // a peer that takes nothing for so long is cut
-	FlowTransactions   int           // pending towards one flow
-	UserInvites        int           // INVITE transactions of one user
+	FlowTransactions   int           // requests of one flow that wait for their answer
+	UserInvites        int           // INVITEs of one user that wait for their answer
 	UnprovenRate       int           // requests a second of one unauthenticated flow
 	UnprovenBurst      int
 	FailedLogins       int           // per user and address and minute
