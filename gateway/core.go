@@ -49,7 +49,7 @@ func (c *core) serve(tx *transaction.Server, req *sip.Message, from *flow.Flow) 
 		if !c.flood.Stray(from) {
 			return policy.ErrFlood
 		}
-		c.proxy.Request(tx) // in a dialog: the flow tokens decide who may (ARCHITECTURE: who takes part)
+		c.proxy.Request(tx) // in a dialog: the flow tokens decide who may
 		return nil
 	}
 	for _, s := range c.stages {

@@ -24,7 +24,7 @@ func (o *hostileRequest) withRoutes(routes ...string) *hostileRequest {
 }
 
 // TestHostileStranger: who has overheard a whole call, tags, branches and route set, can do
-// nothing to it from elsewhere (ARCHITECTURE: who takes part).
+// nothing to it from elsewhere.
 func TestHostileStranger(t *testing.T) {
 	r := newHostileRig(t, "")
 	call := r.ring(r.alice, r.bob, bobURI).answer()

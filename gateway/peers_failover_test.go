@@ -16,7 +16,7 @@ func tries(hops ...string) string {
 }
 
 // A hop that refuses, that answers 503 or that says nothing gives way to the next,
-// and only the one that works has a call (DEFENCE R4).
+// and only the one that works has a call.
 func TestNextHopIsTried(t *testing.T) {
 	for name, first := range map[string]func(l *live) (uri string, after func()){
 		"TCP refused": func(l *live) (string, func()) { return hop(l.free(71), "tcp"), func() {} },

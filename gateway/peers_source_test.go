@@ -11,7 +11,7 @@ import (
 )
 
 // Calls come from an upstream's addresses only; from elsewhere nobody reaches a
-// user without a password (DEFENCE: reflector, open relay).
+// user without a password.
 func TestStrangerIsRefused(t *testing.T) {
 	t.Parallel()
 	l := newNet(t).start(pbxes("sip:127.70.0.99:5060"))

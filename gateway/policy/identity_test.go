@@ -8,7 +8,7 @@ import (
 	"github.com/ringway/ringway/sip/flow"
 )
 
-func TestRegisterIsAlwaysChallenged(t *testing.T) { // RFC 3261 §10.3 step 3; ARCHITECTURE: identity
+func TestRegisterIsAlwaysChallenged(t *testing.T) { // RFC 3261 §10.3 step 3
 	for _, tr := range []sip.Transport{sip.WS, sip.WSS, sip.TCP, sip.TLS, sip.UDP} {
 		r := newRoom(t)
 		f, _ := r.open(tr, "198.51.100.1:4000")
@@ -67,7 +67,7 @@ func TestRegisterRefused(t *testing.T) {
 		r.answer(e, "alice", "pw", "REGISTER", "sip:example.org")), f)
 }
 
-func TestStaleCredentialsGetAFreshChallenge(t *testing.T) { // FIELD §1: SIP.js replays its last Authorization
+func TestStaleCredentialsGetAFreshChallenge(t *testing.T) { // SIP.js replays its last Authorization
 	r := newRoom(t)
 	f := r.ws()
 	e := r.want(401, r.request("REGISTER", "", alice, alice), f)
@@ -193,7 +193,7 @@ func TestUDPIsChallengedEachTime(t *testing.T) {
 	r.want(0, r.request("INVITE", "", anonymous, bob, r.answer(e, "alice", "pw", "INVITE", "sip:bob@example.org")), f)
 }
 
-func TestSourceKnowsUpstreams(t *testing.T) { // ARCHITECTURE: upstreams are known by their addresses
+func TestSourceKnowsUpstreams(t *testing.T) { // upstreams are known by their addresses
 	r := newRoom(t)
 	for _, c := range []struct {
 		name, remote, had, want string

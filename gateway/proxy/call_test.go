@@ -108,7 +108,7 @@ func TestInDialogRequestsGoBothWays(t *testing.T) {
 	})
 }
 
-// Whoever knows the route set but is no party is refused, ARCHITECTURE §3.3.
+// Whoever knows the route set but is no party is refused.
 func TestStrangerWithTheRouteSetIsRefused(t *testing.T) {
 	bubble(t, func(r *rig) {
 		alice, bob, eve := r.phone("alice", ""), r.phone("bob", ""), r.phone("eve", "")

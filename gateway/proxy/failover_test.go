@@ -15,7 +15,7 @@ func (r *rig) trunk(tr sip.Transport) (one, two *peer) {
 	return one, two
 }
 
-// ARCHITECTURE §3.3: hops are tried in order on refusal, 503 and silence (try_timeout).
+// hops are tried in order on refusal, 503 and silence (try_timeout).
 func TestHopFailover(t *testing.T) {
 	for _, how := range []string{"refused", "503", "silent"} {
 		bubble(t, func(r *rig) {
@@ -245,7 +245,7 @@ func TestUDPRetransmission(t *testing.T) {
 	})
 }
 
-// FIELD §2: a half-open WebSocket. No response in 5 s: ping; no pong in 3 s: 480, the flow is closed.
+// a half-open WebSocket. No response in 5 s: ping; no pong in 3 s: 480, the flow is closed.
 func TestSilentWebSocketFlow(t *testing.T) {
 	for _, method := range []string{"INVITE", "MESSAGE"} {
 		bubble(t, func(r *rig) {

@@ -261,7 +261,7 @@ func TestInstanceNextFlow(t *testing.T) {
 	})
 }
 
-// FIELD §1: clients answer 482 to a second branch: at most one per WebSocket flow.
+// clients answer 482 to a second branch: at most one per WebSocket flow.
 func TestOneBranchPerWebSocketFlow(t *testing.T) {
 	bubble(t, func(r *rig) {
 		alice, bob := r.phone("alice", ""), r.phone("bob", "")

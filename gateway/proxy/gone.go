@@ -13,7 +13,7 @@ const maxGone = 100_000
 
 // goneList remembers for dead_peer_bye who was behind the names of flows that
 // ended, bindings or no bindings: what waits on such a flow goes over to the next of that name; a client that is back and has authenticated, but not registered yet, is a
-// party of its dialogs by its AOR (ARCHITECTURE: who takes part).
+// party of its dialogs by its AOR.
 type goneList struct {
 	mu     sync.Mutex
 	byName map[flow.Name]*goneAgent

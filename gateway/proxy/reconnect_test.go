@@ -8,7 +8,7 @@ import (
 	"github.com/ringway/ringway/sip"
 )
 
-// ARCHITECTURE §3.4: the instance is back on a new connection: in-dialog requests of
+// the instance is back on a new connection: in-dialog requests of
 // both sides go on by the same route set (RFC 5626 §5.3).
 func TestReconnectInDialog(t *testing.T) {
 	for _, oldCloses := range []bool{true, false} { // the new REGISTER may come before the old socket is known to be dead
@@ -125,7 +125,7 @@ func TestHoldIsBounded(t *testing.T) {
 	})
 }
 
-// A valid token on a flow that has proved nothing: 407, and then it is a party if it is (ARCHITECTURE §3.3).
+// A valid token on a flow that has proved nothing: 407, and then it is a party if it is.
 func TestInDialogFromUnknownFlowIsChallenged(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.proxy.Speaks = nil
@@ -200,7 +200,7 @@ func TestAckOfUnknownFlowIsHeld(t *testing.T) {
 	})
 }
 
-// FIELD §1: SIP.js reconnects while it rings and answers on the new socket.
+// SIP.js reconnects while it rings and answers on the new socket.
 func TestCalleeAnswersOnNewSocket(t *testing.T) {
 	bubble(t, func(r *rig) {
 		alice, tabs, inv, _ := r.fork(1)
@@ -222,7 +222,7 @@ func TestCalleeAnswersOnNewSocket(t *testing.T) {
 	})
 }
 
-// FIELD §2 row 1: a closed tab does not ring on: 480 at once after 1001, after reconnect_grace otherwise.
+// a closed tab does not ring on: 480 at once after 1001, after reconnect_grace otherwise.
 func TestCalleesTabDies(t *testing.T) {
 	for _, why := range []sip.CloseReason{sip.CloseGoingAway, sip.CloseLost, sip.CloseNormal} {
 		bubble(t, func(r *rig) {

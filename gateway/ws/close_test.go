@@ -29,7 +29,7 @@ func TestPingsGoOut(t *testing.T) {
 	want(t, "pings", pings, 20)
 }
 
-// FIELD §1: no pong, no other traffic: dead. A client that talks lives.
+// no pong, no other traffic: dead. A client that talks lives.
 func TestNoPongIsDead(t *testing.T) {
 	e := start(t, func(c *Config) { c.PingInterval, c.PongTime = 10*time.Millisecond, 50*time.Millisecond })
 	dead := e.dial()

@@ -204,7 +204,7 @@ func TestKnownAnswers(t *testing.T) {
 	}
 }
 
-func TestNonceCountRises(t *testing.T) { // RFC 7616 §3.4: nc; DEFENCE: strictly rising
+func TestNonceCountRises(t *testing.T) { // RFC 7616 §3.4: nc rises strictly
 	r := newRoom(t)
 	ch := r.challenge(7, MD5)
 	first := r.answer(ch, "alice", "alice-pw", "00000001")
