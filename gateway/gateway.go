@@ -84,9 +84,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	transactions.User, transactions.OnPanic = g.core, func(v any) { g.panicked(v, debug.Stack()) }
 	g.transactions = transaction.NewTable(transactions)
 	g.trunks = trunk.NewSet(cfg.Upstreams, net.DefaultResolver)
-	if err := g.wirePolicy(own, users); err != nil {
-		return err
-	}
+	g.wirePolicy(own, users)
 	if err := g.wireRegistrar(own); err != nil {
 		return err
 	}
@@ -103,8 +101,9 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	return nil
 }
 
-// wirePolicy sets the order of admission: who it is from, how much of it, who they are.
-func (g *Gateway) wirePolicy(own *own, users *digest.Table) error {
+// wirePolicy sets the order of admission: how much of it, then who they are. Whether
+// an upstream sent it is known before: receive marks the flow.
+func (g *Gateway) wirePolicy(own *own, users *digest.Table) {
 	g.source = &policy.Source{UpstreamOf: g.trunks.UpstreamOf}
 	g.flood = policy.NewFlood(g.cfg.floodLimit(), nil)
 	g.digest = &policy.Digest{
@@ -113,7 +112,6 @@ func (g *Gateway) wirePolicy(own *own, users *digest.Table) error {
 	identity := &policy.Identity{Domains: own, Digest: g.digest, Flood: g.flood, Realm: own.first}
 	g.core.stages, g.core.flood = []stage{g.flood, identity}, g.flood
 	g.core.prove = identity.Prove
-	return nil
 }
 
 func (g *Gateway) wireRegistrar(own *own) (err error) {

@@ -1,11 +1,10 @@
 package proxy
 
 import (
-	"strconv"
-
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/transaction"
+	"github.com/ringway/ringway/sip/ua"
 )
 
 // Two requests are our own: the BYE for a peer that is gone, and ACK and BYE to an
@@ -17,9 +16,9 @@ func (p *Proxy) byeSurvivor(callID string, dead, alive *Party) {
 		return
 	}
 	p.Counters.DeadPeerByes.Add(1)
-	bye := ownRequest{
-		method: "BYE", uri: alive.Contact, routes: alive.Routes, from: dead.Address, to: alive.Address,
-		callID: callID, cseq: dead.CSeq + 1, reason: `Reason: SIP;cause=480;text="Peer is gone"`,
+	bye := ua.Request{
+		Method: "BYE", URI: alive.Contact, Routes: alive.Routes, From: dead.Address, To: alive.Address,
+		CallID: callID, CSeq: dead.CSeq + 1, Headers: []string{`Reason: SIP;cause=480;text="Peer is gone"`},
 	}
 	if alive.Upstream == "" {
 		if f := p.liveFlow(alive.Flow, alive.Name); f != nil {
@@ -64,67 +63,44 @@ func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool, reason string) {
 	}
 	below, _ := splitRecords(m, b.records)
 	n, _ := m.CSeq()
-	r := ownRequest{
-		method: "ACK", uri: uri, routes: below, from: m.Value(sip.From), to: m.Value(sip.To), callID: m.CallID(), cseq: n,
+	r := ua.Request{
+		Method: "ACK", URI: uri, Routes: below, From: m.Value(sip.From), To: m.Value(sip.To), CallID: m.CallID(), CSeq: n,
 	}
 	to := b.to.Current()
-	_ = to.Send(r.text(to, transaction.NewID())) // the 2xx comes again if it is lost
+	if ack := p.buildOwn(&r, to, transaction.NewID()); ack != nil {
+		_ = to.Send([]byte(ack.String())) // the 2xx comes again if it is lost
+	}
 	if !bye {
 		return
 	}
 	p.Counters.GhostAnswers.Add(1)
-	r.method, r.cseq = "BYE", n+1
-	r.reason = reason
+	r.Method, r.CSeq = "BYE", n+1
+	if reason != "" {
+		r.Headers = []string{reason}
+	}
 	p.sendOwn(&r, to)
 }
 
-// ownRequest is an in-dialog request made by us.
-type ownRequest struct {
-	method, uri, from, to, callID string
-	reason                        string // header line, "" for none
-	routes                        []string
-	cseq                          uint32
-}
-
-// text is the request as it goes over f.
-func (r *ownRequest) text(f *flow.Flow, id uint64) []byte {
-	b := make([]byte, 0, 1024)
-	b = append(append(append(b, r.method...), ' '), r.uri...)
-	b = append(b, " SIP/2.0\r\nVia: "...)
-	b = appendVia(b, f.Info(), id, 0)
-	b = append(b, "\r\nMax-Forwards: 70\r\n"...)
-	for _, route := range r.routes {
-		b = appendLine(b, "Route", route)
+// buildOwn makes r for f; what cannot be one (a peer's Contact may be anything) is
+// counted and nil.
+func (p *Proxy) buildOwn(r *ua.Request, f *flow.Flow, id uint64) *sip.Message {
+	r.Via = string(appendVia(nil, f.Info(), id, 0))
+	m, err := r.Build()
+	if err != nil {
+		p.Counters.drop(DropOwn)
+		return nil
 	}
-	b = appendLine(b, "From", r.from)
-	b = appendLine(b, "To", r.to)
-	b = appendLine(b, "Call-ID", r.callID)
-	b = append(b, "CSeq: "...)
-	b = strconv.AppendUint(b, uint64(r.cseq), 10)
-	b = append(append(append(b, ' '), r.method...), "\r\n"...)
-	if r.reason != "" {
-		b = append(append(b, r.reason...), "\r\n"...)
-	}
-	return append(b, "Content-Length: 0\r\n\r\n"...)
-}
-
-func appendLine(b []byte, name, value string) []byte {
-	b = append(append(b, name...), ": "...)
-	return append(append(b, value...), "\r\n"...)
+	return m
 }
 
 // sendOwn sends r in a client transaction whose end nobody waits for.
-func (p *Proxy) sendOwn(r *ownRequest, f *flow.Flow) {
+func (p *Proxy) sendOwn(r *ua.Request, f *flow.Flow) {
 	id := transaction.NewID()
-	p.Table.Client(id, r.method, f, nobody{}).Start(text(r.text(f, id)))
+	if m := p.buildOwn(r, f, id); m != nil {
+		out := m.Splice()
+		p.Table.Client(id, r.Method, f, nobody{}).Start(&out)
+	}
 }
-
-// text is a finished request.
-type text []byte
-
-func (t text) Append(dst []byte) []byte                    { return append(dst, t...) }
-func (t text) AppendAck(dst []byte, _ *sip.Message) []byte { return dst }
-func (t text) AppendCancel(dst []byte, _ ...string) []byte { return dst }
 
 type nobody struct{}
 

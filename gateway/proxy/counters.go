@@ -17,12 +17,13 @@ const (
 	DropHeldFull                // held message beyond the bounds
 	DropLate408                 // 408 to a non-INVITE, not sent (RFC 4320 §4.2)
 	DropNoVia                   // response whose only Via is ours (§16.7 step 3)
+	DropOwn                     // BYE or ACK of ours that what the peer said does not let us make
 	dropCount                   // keep last
 )
 
 // String is the label.
 func (d Drop) String() string {
-	return [...]string{"ack_no_token", "ack_stranger", "ack_unproven", "ack_away", "ack_hops", "ack_send", "ack_bad", "held_full", "late_408", "no_via"}[d]
+	return [...]string{"ack_no_token", "ack_stranger", "ack_unproven", "ack_away", "ack_hops", "ack_send", "ack_bad", "held_full", "late_408", "no_via", "own_request"}[d]
 }
 
 // Drops lists all reasons.
