@@ -155,17 +155,16 @@ func Load(path string) (*Config, error) {
 	return Parse(path, data)
 }
 
-// Parse is Load on text; name stands in messages, and file names in the text are
-// relative to its directory.
+// Parse is Load on text; name stands in messages. File names, those of includes too, are
+// relative to the directory of the file they stand in.
 func Parse(name string, data []byte) (*Config, error) {
-	d := &decoder{file: name}
+	d := newDecoder(name)
 	c := Default
-	root := d.parse(data)
-	if len(d.problems) > 0 {
-		return nil, d.problems
+	d.read(&c, name, data)
+	if d.includes(&c); len(d.problems) > 0 {
+		return nil, d.sorted()
 	}
-	d.object("", root, c.keys(d))
-	c.complete(d)
+	c.complete()
 	if len(d.problems) == 0 {
 		c.validate(d)
 	}
@@ -197,7 +196,7 @@ func (c *Config) Domain(host string) *Domain {
 }
 
 // complete fills in what other keys or the environment say.
-func (c *Config) complete(d *decoder) {
+func (c *Config) complete() {
 	for i := range c.Upstreams {
 		if c.Upstreams[i].TryTimeout == 0 {
 			c.Upstreams[i].TryTimeout = c.TryTimeout
@@ -206,12 +205,9 @@ func (c *Config) complete(d *decoder) {
 	if c.StateDir == "" {
 		c.StateDir = os.Getenv("STATE_DIRECTORY") // systemd's StateDirectory=
 	}
-	for _, p := range []*string{&c.TLS.Cert, &c.TLS.Key, &c.UsersFile, &c.StateDir} {
-		*p = d.relative(*p)
-	}
 }
 
-// relative resolves a file name of the configuration against its directory.
+// relative resolves a file name against the directory of the file it stands in.
 func (d *decoder) relative(name string) string {
 	if name == "" || filepath.IsAbs(name) {
 		return name

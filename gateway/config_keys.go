@@ -16,17 +16,18 @@ import (
 // keys is the whole vocabulary of a configuration file.
 func (c *Config) keys(d *decoder) keys {
 	return keys{
+		"include":        d.readInclude,
 		"domain":         d.parsed(c.setDomain),
 		"domains":        c.readDomains(d),
 		"listen":         c.readListen(d),
-		"tls":            d.table(keys{"cert": d.string(&c.TLS.Cert), "key": d.string(&c.TLS.Key)}),
+		"tls":            d.table(keys{"cert": d.filename(&c.TLS.Cert), "key": d.filename(&c.TLS.Key)}),
 		"origins":        c.readOrigins(d),
 		"require_origin": d.bool(&c.RequireOrigin),
 		"users":          c.readUsers(d),
-		"users_file":     d.string(&c.UsersFile),
+		"users_file":     d.filename(&c.UsersFile),
 		"admin":          d.parsed(c.setAdmin),
 		"admin_pprof":    d.bool(&c.AdminPprof),
-		"state_dir":      d.string(&c.StateDir),
+		"state_dir":      d.filename(&c.StateDir),
 		"upstreams":      c.readUpstreams(d),
 		"routes":         c.readRoutes(d),
 		"log": d.table(keys{
@@ -143,7 +144,6 @@ func hostName(s string) bool {
 
 func (c *Config) readOrigins(d *decoder) func(string, ast.Node) {
 	return func(path string, n ast.Node) {
-		c.Origins = nil
 		d.list(path, n, d.parsed(func(s string) error {
 			err := checkOrigin(s)
 			c.Origins = append(c.Origins, strings.ToLower(s))
@@ -243,7 +243,6 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 func (c *Config) readRoutes(d *decoder) func(string, ast.Node) {
 	return func(path string, n ast.Node) {
-		c.Routes = nil
 		d.list(path, n, func(path string, n ast.Node) {
 			var r trunk.Rule
 			d.object(path, n, keys{

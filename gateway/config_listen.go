@@ -24,7 +24,6 @@ var schemes = map[string]struct {
 
 func (c *Config) readListen(d *decoder) func(string, ast.Node) {
 	return func(path string, n ast.Node) {
-		c.Listen = nil
 		d.list(path, n, func(path string, n ast.Node) {
 			var l Listener
 			addr := d.parsed(l.setURL)

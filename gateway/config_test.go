@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,32 @@ func compareText(t *testing.T, name, got string) {
 	}
 }
 
+// TestIncludedFiles joins what several files say, in the order of their names.
+func TestIncludedFiles(t *testing.T) {
+	t.Setenv("STATE_DIRECTORY", "")
+	c, err := Load(filepath.Join(configDir(t), "included.good.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var to, upstreams []string
+	for _, r := range c.Routes {
+		to = append(to, r.To)
+	}
+	for _, g := range c.Upstreams {
+		upstreams = append(upstreams, g.Name)
+	}
+	want := []string{"main", "north", "south"}
+	if !slices.Equal(to, want) || !slices.Equal(upstreams, want) {
+		t.Errorf("routes %v, upstreams %v, want %v of both", to, upstreams, want)
+	}
+	if len(c.Listen) != 2 || c.Limits.MessageSize != 32<<10 || c.Limits.MaxBreadth != 30 {
+		t.Errorf("listen %v, limits %+v: want those of both files", c.Listen, c.Limits)
+	}
+	if !slices.ContainsFunc(c.Users, func(u User) bool { return u.Name == "carol" && u.MD5 != "" }) {
+		t.Error("the password file of an included file was not found beside it")
+	}
+}
+
 // TestWholeConfig reads back what whole.good.yaml says in every form.
 func TestWholeConfig(t *testing.T) {
 	t.Setenv("RINGWAY_TEST_SHA256", strings.Repeat("0f", 32))
@@ -198,11 +225,11 @@ func TestShippedDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, got := &decoder{file: "ringway.yaml"}, Default
+	d, got := newDecoder("ringway.yaml"), Default
 	got.Limits, got.Log = Limits{}, Log{} // so that a key that the file lacks shows
 	got.Admin, got.ReconnectGrace, got.RingTimeout, got.DeadPeerBye, got.TryTimeout, got.Ping, got.Pong = "", 0, 0, 0, 0, 0, 0
+	d.read(&got, "ringway.yaml", data)
 	table := got.keys(d)
-	d.object("", d.parse(data), table)
 	if len(d.problems) > 0 {
 		t.Fatal(d.problems)
 	}
@@ -317,8 +344,8 @@ func FuzzConfig(f *testing.F) {
 		if strings.Contains(s, "_file") {
 			return // it would read files of the fuzzer's choice
 		}
-		d, c := &decoder{file: "x"}, Default
-		d.object("", d.parse([]byte(s)), c.keys(d))
+		d, c := newDecoder("x"), Default
+		d.read(&c, "x", []byte(s))
 		for _, p := range d.sorted() {
 			if strings.Contains(p.String(), "\n") {
 				t.Errorf("a problem of more than one line: %q", p)

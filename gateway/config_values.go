@@ -67,6 +67,11 @@ func (d *decoder) string(dst *string) func(string, ast.Node) {
 	return d.parsed(func(s string) error { *dst = s; return nil })
 }
 
+// filename is a string that names a file or directory.
+func (d *decoder) filename(dst *string) func(string, ast.Node) {
+	return d.parsed(func(s string) error { *dst = d.relative(s); return nil })
+}
+
 func (d *decoder) bool(dst *bool) func(string, ast.Node) {
 	return d.parsed(func(s string) error {
 		if s != "true" && s != "false" {

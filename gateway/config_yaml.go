@@ -1,10 +1,11 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -50,21 +51,30 @@ func (ps Problems) Error() string {
 // decoder walks the YAML tree by the tables of config_keys.go. It goes on after a
 // problem, so that one run shows all of them.
 type decoder struct {
-	file     string
+	file     string   // that is being read
+	files    []string // the main one, then those it includes
 	problems Problems
-	at       map[string]*token.Position // key path → where its value stands
-	anchors  map[string]ast.Node
+	at       map[string]*place   // key path → where its value stands
+	entries  map[string]int      // path of a list → how many entries the files had so far
+	anchors  map[string]ast.Node // of this file
 
 	users   []pendingUser     // beside Config.Users
 	foreign Problems          // lines of the users file that are of no use
 	leaf    *x509.Certificate // of tls.cert
 }
 
+// place is where the value of a key stands.
+type place struct {
+	file string
+	pos  *token.Position
+	kind string
+}
+
 // keys says how to read the value of each key that an object may have.
 type keys map[string]func(path string, n ast.Node)
 
 func (d *decoder) parse(data []byte) ast.Node {
-	d.at, d.anchors = map[string]*token.Position{}, map[string]ast.Node{}
+	d.anchors = map[string]ast.Node{}
 	if line := tooDeep(data); line > 0 {
 		d.add(&token.Position{Line: line, Column: 1}, "", "brackets are nested too deeply; this is no configuration")
 		return nil
@@ -129,9 +139,13 @@ func (d *decoder) syntax(err error, data []byte) {
 var oneLine = strings.NewReplacer("\r", " ", "\n", " ")
 
 func (d *decoder) add(pos *token.Position, path, text string) {
-	p := Problem{File: d.file, Path: oneLine.Replace(path), Text: oneLine.Replace(text)}
-	if pos != nil {
-		p.Line, p.Column = pos.Line, pos.Column
+	d.addAt(&place{file: d.file, pos: pos}, path, text)
+}
+
+func (d *decoder) addAt(at *place, path, text string) {
+	p := Problem{File: at.file, Path: oneLine.Replace(path), Text: oneLine.Replace(text)}
+	if at.pos != nil {
+		p.Line, p.Column = at.pos.Line, at.pos.Column
 	}
 	d.problems = append(d.problems, p)
 }
@@ -143,24 +157,32 @@ func (d *decoder) addf(n ast.Node, path, format string, args ...any) {
 // problem reports something about a key after decoding; a key that the file does
 // not have is placed at the nearest one above it.
 func (d *decoder) problem(path, format string, args ...any) {
-	d.add(d.where(path), path, fmt.Sprintf(format, args...))
+	d.addAt(d.where(path), path, fmt.Sprintf(format, args...))
 }
 
-func (d *decoder) where(path string) *token.Position {
+func (d *decoder) where(path string) *place {
 	for p := path; p != ""; p = p[:max(strings.LastIndexAny(p, ".["), 0)] {
-		if pos := d.at[p]; pos != nil {
-			return pos
+		if at := d.at[p]; at != nil {
+			return at
 		}
 	}
-	return &token.Position{Line: 1, Column: 1}
+	return &place{file: d.files[0], pos: &token.Position{Line: 1, Column: 1}}
 }
 
+// sorted is all problems, file by file in the order of reading.
 func (d *decoder) sorted() Problems {
-	sort.SliceStable(d.problems, func(i, j int) bool {
-		a, b := &d.problems[i], &d.problems[j]
-		return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
+	slices.SortStableFunc(d.problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(d.rank(a.File), d.rank(b.File)), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	return d.problems
+}
+
+// rank puts files that are no configuration, such as users_file, last.
+func (d *decoder) rank(file string) int {
+	if i := slices.Index(d.files, file); i >= 0 {
+		return i
+	}
+	return len(d.files)
 }
 
 // position is where a value starts. A block mapping has the ':' of its first
@@ -243,15 +265,33 @@ func (d *decoder) each(path string, n ast.Node, read func(name, sub string, key,
 		lines[name] = pos.Line
 		sub := join(path, name)
 		v := d.value(e.Value)
-		d.at[sub] = pos
-		if v != nil {
-			d.at[sub] = position(v)
+		if !d.place(sub, e.Key, v) {
+			continue
 		}
 		read(name, sub, e.Key, v)
 	}
 }
 
-// list reads a sequence.
+// place notes where the value of a key stands; false when another file has that key and
+// the two are not parts of one list or mapping.
+func (d *decoder) place(path string, key, v ast.Node) bool {
+	at := &place{d.file, key.GetToken().Position, kind(v)}
+	if v != nil {
+		at.pos = position(v)
+	}
+	other := d.at[path]
+	if other == nil {
+		d.at[path] = at
+		return true
+	}
+	if apart := strings.ContainsAny(path, ".["); !apart && other.kind == at.kind && (at.kind == aList || at.kind == aMapping) {
+		return true
+	}
+	d.addf(key, path, "stands in %s:%d already", other.file, other.pos.Line)
+	return false
+}
+
+// list reads a sequence. Entries of several files are numbered through.
 func (d *decoder) list(path string, n ast.Node, read func(path string, v ast.Node)) {
 	if n = d.value(n); n == nil {
 		return
@@ -265,13 +305,15 @@ func (d *decoder) list(path string, n ast.Node, read func(path string, v ast.Nod
 		d.addf(n, path, "want a list, have %s%s", kind(n), cure)
 		return
 	}
+	base := d.entries[path]
+	d.entries[path] += len(seq.Values)
 	for i, v := range seq.Values {
-		sub := path + "[" + strconv.Itoa(i) + "]"
+		sub := path + "[" + strconv.Itoa(base+i) + "]"
 		if v = d.value(v); v == nil {
 			d.addf(seq.Values[i], sub, "is empty")
 			continue
 		}
-		d.at[sub] = position(v)
+		d.at[sub] = &place{d.file, position(v), kind(v)}
 		read(sub, v)
 	}
 }
@@ -283,13 +325,18 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
+const (
+	aMapping = "a mapping"
+	aList    = "a list"
+)
+
 // kind names what a value is, for messages.
 func kind(n ast.Node) string {
 	switch n.(type) {
 	case *ast.MappingNode, *ast.MappingValueNode:
-		return "a mapping"
+		return aMapping
 	case *ast.SequenceNode:
-		return "a list"
+		return aList
 	case *ast.IntegerNode, *ast.FloatNode:
 		return "a number"
 	case *ast.BoolNode:
