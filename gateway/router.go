@@ -199,8 +199,9 @@ func (id *identity) hopByName(upstream string, u *sip.URI) (proxy.Hop, bool) {
 func knownOf(users digest.Users) func(aor string) bool {
 	return func(aor string) bool {
 		at := strings.LastIndexByte(aor, '@')
+		user, domain := sip.Unescape(aor[:at]), aor[at+1:] // users are named as people write them
 		for _, alg := range []digest.Algorithm{digest.MD5, digest.SHA256} {
-			if _, ok := users.HA1(aor[:at], aor[at+1:], alg); ok {
+			if _, ok := users.HA1(user, domain, alg); ok {
 				return true
 			}
 		}

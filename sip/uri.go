@@ -205,7 +205,7 @@ func (u *URI) Param(name string) (value string, ok bool) {
 	for s := string(u.Params); s != ""; {
 		var n, raw string
 		if n, raw, s = cutParam(s); equalEscaped(n, name, true) {
-			return unescape(raw), true
+			return Unescape(raw), true
 		}
 	}
 	return "", false

@@ -142,8 +142,8 @@ func hexDigit(c byte) byte {
 	return lower(c) - 'a' + 10
 }
 
-// unescape undoes all escapes of s, which is s itself when there are none.
-func unescape(s string) string {
+// Unescape undoes all escapes of s, which is s itself when there are none.
+func Unescape(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return s
 	}
