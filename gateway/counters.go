@@ -55,7 +55,7 @@ func (c *counters) binding(change registrar.Change) {
 
 var reasons = [...]sip.CloseReason{sip.CloseNormal, sip.CloseGoingAway, sip.CloseLost, sip.CloseDead, sip.CloseSlow,
 	sip.CloseProtocol, sip.CloseTooBig, sip.CloseEncoding, sip.CloseFlood, sip.CloseUnproven, sip.CloseShutdown,
-	sip.CloseOverload, sip.CloseAdmin, sip.ClosePanic, sip.CloseUnsupported, sip.CloseIdle}
+	sip.CloseOverload, sip.CloseAdmin, sip.ClosePanic, sip.CloseUnsupported}
 
 // FlowNamed is flow.Watcher's.
 func (c *counters) FlowNamed(*flow.Flow, flow.Name, *flow.Flow) {}

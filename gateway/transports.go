@@ -17,6 +17,7 @@ func (g *Gateway) wireTransports() error {
 	web, sockets := g.cfg.webLimits(), g.cfg.socketLimits()
 	web.Table, web.Receive, web.Bad, web.Panicked = g.flows, g.receive, g.transactions.ReceiveBad, g.panicked
 	web.Pages = g.cfg.Page
+	sockets.Accepted = g.source.Mark
 	sockets.Table, sockets.Receive, sockets.Bad, sockets.Panicked = g.flows, g.receive, g.transactions.ReceiveBad, g.panicked
 	for i := range g.cfg.Listen {
 		e := &g.cfg.Listen[i]

@@ -64,7 +64,6 @@ const (
 	CloseAdmin       CloseReason = "admin"       // closed by the operator
 	ClosePanic       CloseReason = "panic"       // a handler panicked: 1011
 	CloseUnsupported CloseReason = "unsupported" // not SIP at all, again and again: 1008
-	CloseIdle        CloseReason = "idle"        // TCP connection unused
 )
 
 // Gone reports whether nothing is to wait for the peer: its page was closed, or

@@ -14,7 +14,6 @@ var closeWords = map[sip.CloseReason]struct {
 }{
 	sip.CloseNormal:      {websocket.CloseNormalClosure, ""},
 	sip.CloseGoingAway:   {websocket.CloseGoingAway, ""},
-	sip.CloseIdle:        {websocket.CloseNormalClosure, "idle"},
 	sip.CloseAdmin:       {websocket.CloseNormalClosure, "closed by the operator"},
 	sip.CloseProtocol:    {websocket.CloseProtocolError, "bad WebSocket frame"},
 	sip.CloseEncoding:    {websocket.CloseInvalidFramePayloadData, "text message is not UTF-8"},

@@ -23,6 +23,9 @@ type Config struct {
 	Receive func(m *sip.Message, from *flow.Flow)
 	// Bad is given what the parser refused: m can be answered unless nil. nil: Refuse.
 	Bad func(m *sip.Message, err error, from *flow.Flow)
+	// Accepted is told of each connection that a peer has opened, before its first message: who
+	// is known by its address need not prove more. May be nil.
+	Accepted func(f *flow.Flow)
 	// Panicked is told of a panic in Receive or Bad; may be nil.
 	Panicked func(v any, stack []byte)
 	Listen   []Listen
@@ -36,7 +39,7 @@ type Config struct {
 	MaxConns      int           // accepted connections: 100,000
 	MaxHalfOpen   int           // TLS handshakes of one address: 100
 	HandshakeTime time.Duration // TLS: 5 s
-	ProveTime     time.Duration // silence of a peer that has not proved who it is: 30 s
+	ProveTime     time.Duration // for a peer to prove who it is: 30 s
 	MessageTime   time.Duration // to complete a message that was begun: 30 s
 	DialTime      time.Duration // a hop that must be TCP: 2 s
 	TryTime       time.Duration // a hop that may be TCP, for a large request: 500 ms

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ringway/ringway/sip"
@@ -49,8 +48,7 @@ type stream struct {
 	errors    Rate
 	trunk     bool
 
-	heard atomic.Uint32 // messages
-	timer *time.Timer   // while unproven
+	timer *time.Timer // while unproven; set before the reader starts
 }
 
 func newStream(l *Layer, sock *Socket) *stream {
@@ -95,26 +93,16 @@ func (c *stream) setTrunk() {
 	c.sock.Limit(trunkShare*c.layer.cfg.SendQueue, trunkWrites)
 }
 
-// watch closes a peer that is silent for the time it has to prove who it is.
+// watch closes a peer that has not proved who it is in time, however busy it keeps itself.
 func (c *stream) watch() {
-	last := c.heard.Load()
-	wait := c.layer.cfg.ProveTime
-	ready := make(chan struct{})
-	c.timer = time.AfterFunc(wait, func() {
-		<-ready
-		now := c.heard.Load()
-		switch {
-		case c.flow.Proven():
-		case now != last:
-			last = now
-			c.timer.Reset(wait)
-		case now == 0:
+	if c.layer.cfg.Accepted != nil {
+		c.layer.cfg.Accepted(c.flow)
+	}
+	c.timer = time.AfterFunc(c.layer.cfg.ProveTime, func() {
+		if !c.flow.Proven() {
 			c.Close(sip.CloseUnproven)
-		default:
-			c.Close(sip.CloseIdle)
 		}
 	})
-	close(ready)
 }
 
 func (c *stream) read() {
@@ -259,7 +247,6 @@ func (c *stream) skipBlank(b []byte) ([]byte, error) {
 }
 
 func (c *stream) deliver(text string) error {
-	c.heard.Add(1)
 	panicked, err := c.layer.receive(text, sip.Stream, c.flow)
 	switch {
 	case panicked:

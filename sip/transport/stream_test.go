@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,18 +99,44 @@ func TestStreamBrokenFraming(t *testing.T) {
 	}
 }
 
+// A peer has so long to prove who it is, and no longer for what it sends meanwhile (RFC 5626 §4.4.1
+// keep-alives, requests); one that has proved it, or is known by its address, stays.
 func TestStreamUnproven(t *testing.T) {
-	g := start(t, func(c *Config) { c.ProveTime = 60 * time.Millisecond }, "tcp://127.0.0.1:0")
+	var trunk atomic.Bool
+	g := start(t, func(c *Config) {
+		c.ProveTime = 60 * time.Millisecond
+		c.Accepted = func(f *flow.Flow) {
+			if trunk.Load() {
+				f.SetUpstream("pbx")
+			}
+		}
+	}, "tcp://127.0.0.1:0")
 	proven := g.client("tcp", 0)
 	proven.Write(message("a", 0))
 	(<-g.flows).AuthenticatedAs("alice@example.com")
-	g.client("tcp", 0).Write([]byte("\r\n\r\n"))
+	trunk.Store(true)
+	silent := g.client("tcp", 0) // a trunk's
+	waitFor(t, func() bool { return g.count.Open.Load() == 2 })
+	trunk.Store(false)
+	g.client("tcp", 0)
 	g.wantClosed(sip.CloseUnproven)
-	g.client("tcp", 0).Write(message("b", 0))
-	g.wantClosed(sip.CloseIdle)
-	<-g.flows
-	proven.Write(message("c", 0))
-	<-g.flows
+	for busy := g.client("tcp", 0); ; {
+		busy.Write(message("b", 0))
+		select {
+		case <-g.flows:
+			continue
+		case why := <-g.closed:
+			want(t, "close reason", why, sip.CloseUnproven)
+		}
+		break
+	}
+	for len(g.flows) > 0 {
+		<-g.flows
+	}
+	for _, c := range []net.Conn{proven, silent} {
+		c.Write(message("c", 0))
+		<-g.flows
+	}
 }
 
 func TestStreamMessageNotCompleted(t *testing.T) {
