@@ -79,7 +79,7 @@ func newRoom(t testing.TB) *room {
 	r.id = &Identity{Domains: domains{}, Flood: r.flood, Realm: "example.org",
 		Digest: &Digest{Authority: digest.New(digest.Config{TTL: time.Minute, Now: now}), Users: users,
 			Logins: NewLogins(LoginLimit{Failures: maxFailures, Penalty: blockedFor}, now)}}
-	r.stages = []Stage{r.source, r.flood, r.id}
+	r.stages = []Stage{r.flood, r.id}
 	return r
 }
 
@@ -117,6 +117,7 @@ func (r *room) request(method, uri, from, to string, lines ...string) *sip.Messa
 }
 
 func (r *room) admit(m *sip.Message, from *flow.Flow) *sip.StatusError {
+	r.source.Mark(from)
 	for _, s := range r.stages {
 		if err := s.Admit(m, from); err != nil {
 			return sip.AsStatus(err)

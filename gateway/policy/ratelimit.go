@@ -24,21 +24,28 @@ type LoginLimit struct {
 	Penalty  time.Duration // no login of that user from there for so long
 }
 
-const failureWindow = time.Minute
+const (
+	failureWindow = time.Minute
+	// addressShare is how many UDP peers at the limit one address may stand for: a NAT has many
+	// phones behind it, and an attacker with one address has 65,535 ports.
+	addressShare = 32
+)
 
 // ErrFlood is the answer to a peer that has proved nothing and goes on too fast.
 var ErrFlood = &sip.StatusError{Code: 503, Reason: "Service Unavailable: too many requests without authentication", Headers: []string{"Retry-After: 5"}}
 
 // Flood bounds the requests of peers that proved nothing: beyond the limit they get
 // 503, and after as many again the connection is closed. It is charged with
-// refusals alone (Identity), so nobody else is ever slowed down. Its memory is fixed.
+// refusals alone (Identity), so nobody else is ever slowed down. UDP peers of one address
+// (IPv6: of one /64) have addressShare times the limit together. Its memory is fixed.
 type Flood struct {
 	// Static after construction.
 	every time.Duration // what one request takes
 	burst time.Duration
 
-	cells cells
-	Stats FloodStats
+	peers     cells
+	addresses cells
+	Stats     FloodStats
 }
 
 // FloodStats count what the limit did.
@@ -50,15 +57,15 @@ type FloodStats struct {
 // NewFlood returns the limit with nothing used up; now is nil for time.Now.
 func NewFlood(limit FloodLimit, now func() time.Time) *Flood {
 	every := time.Second / time.Duration(limit.Rate)
-	return &Flood{every: every, burst: time.Duration(limit.Burst) * every, cells: newCells(now)}
+	return &Flood{every: every, burst: time.Duration(limit.Burst) * every, peers: newCells(now), addresses: newCells(now)}
 }
 
 // Admit implements Stage. On UDP, where there is nothing to close, a peer that goes
 // on too fast is served at the allowed pace.
 func (l *Flood) Admit(_ *sip.Message, from *flow.Flow) error {
-	now, key := l.cells.since(), l.key(from)
-	ahead := time.Duration(l.cells.look(key).until) - now
-	if ahead <= l.burst-l.every {
+	now := l.peers.since()
+	ahead := time.Duration(l.peers.look(l.key(from)).until) - now
+	if ahead <= l.burst-l.every && !(datagram(from) && l.addressFull(from, now)) {
 		return nil
 	}
 	l.Stats.Refused.Add(1)
@@ -86,24 +93,35 @@ func (l *Flood) Stray(from *flow.Flow) bool {
 
 // Charge counts one refused request of a peer that has proved nothing.
 func (l *Flood) Charge(from *flow.Flow) {
-	now := l.cells.since()
-	l.cells.update(l.key(from), func(c *cell) {
-		c.until = max(c.until, int64(now)) + int64(l.every)
-	})
+	now := int64(l.peers.since())
+	l.peers.update(l.key(from), func(c *cell) { c.until = max(c.until, now) + int64(l.every) })
+	if datagram(from) {
+		l.addresses.update(l.addressKey(from), func(c *cell) { c.until = max(c.until, now) + int64(l.every/addressShare) })
+	}
 }
 
-// key is a connection's id, a UDP peer's address.
+// addressFull reports whether all the UDP peers of one address have used up their share.
+func (l *Flood) addressFull(from *flow.Flow, now time.Duration) bool {
+	return time.Duration(l.addresses.look(l.addressKey(from)).until)-now > l.burst-l.every/addressShare
+}
+
+func (l *Flood) addressKey(from *flow.Flow) uint64 {
+	ip, n := network(from.Info().Remote.Addr())
+	return maphash.Bytes(l.addresses.seed, ip[:n])
+}
+
+// key is a connection's id, a UDP peer's address and port.
 func (l *Flood) key(from *flow.Flow) uint64 {
 	var b [18]byte
 	if !datagram(from) {
 		binary.BigEndian.PutUint64(b[:], uint64(from.ID))
-		return maphash.Bytes(l.cells.seed, b[:8])
+		return maphash.Bytes(l.peers.seed, b[:8])
 	}
 	remote := from.Info().Remote
 	ip := remote.Addr().As16()
 	copy(b[:], ip[:])
 	binary.BigEndian.PutUint16(b[16:], remote.Port())
-	return maphash.Bytes(l.cells.seed, b[:])
+	return maphash.Bytes(l.peers.seed, b[:])
 }
 
 // Logins bounds failed logins: too many of one user from one address in a minute block
@@ -136,11 +154,7 @@ func (l *Logins) Failed(user, realm string, from netip.Addr) {
 }
 
 func (l *Logins) key(user, realm string, from netip.Addr) uint64 {
-	ip := from.As16()
-	n := 16
-	if !from.Unmap().Is4() {
-		n = 8
-	}
+	ip, n := network(from)
 	var h maphash.Hash
 	h.SetSeed(l.cells.seed)
 	h.Write(ip[:n])
@@ -148,6 +162,14 @@ func (l *Logins) key(user, realm string, from netip.Addr) uint64 {
 	h.WriteByte(0)
 	h.WriteString(user)
 	return h.Sum64()
+}
+
+// network is what an address counts as: IPv4 itself, of IPv6 the first n octets, its /64.
+func network(a netip.Addr) (ip [16]byte, n int) {
+	if a.Unmap().Is4() {
+		return a.As16(), 16
+	}
+	return a.As16(), 8
 }
 
 // cells are numbers by key in a table of fixed size, for limits: where a set is

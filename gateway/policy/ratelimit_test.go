@@ -1,11 +1,13 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
 )
 
 const (
@@ -97,6 +99,43 @@ func TestFloodOnConnection(t *testing.T) { // burst of 100, then 503, then close
 	if r.flood.Stats.Refused.Load() != 102 || r.flood.Stats.Closed.Load() == 0 {
 		t.Errorf("counted %d refused, %d closed", r.flood.Stats.Refused.Load(), r.flood.Stats.Closed.Load())
 	}
+}
+
+// A UDP peer that takes another port, or another address of its /64, for each request is one
+// attacker; many phones behind one NAT, each within its own limit, are not.
+func TestFloodOfManyPorts(t *testing.T) {
+	r := newRoom(t)
+	m := r.request("INVITE", "", alice, bob)
+	flood := func(n int, addr func(i int) string) (served int) {
+		for i := range n {
+			f, _ := r.open(sip.UDP, addr(i))
+			if r.admit(m, f).Code == 407 {
+				served++
+			}
+		}
+		return served
+	}
+	ports := func(i int) string { return fmt.Sprintf("198.51.100.9:%d", 1024+i) }
+	if n := flood(20_000, ports); n != 100*addressShare {
+		t.Errorf("%d requests from as many ports are served at once, want %d", n, 100*addressShare)
+	}
+	if n := flood(20_000, func(i int) string { return fmt.Sprintf("[2001:db8::%x:1]:5060", i) }); n != 100*addressShare {
+		t.Errorf("%d requests from one /64 are served at once, want %d", n, 100*addressShare)
+	}
+	r.want(407, m, r.udp("198.51.100.8:1024")) // others go on
+	r.want(407, m, r.udp("[2001:db8:0:1::1]:5060"))
+	r.now = r.now.Add(time.Second)
+	if n := flood(20_000, ports); n != 20*addressShare {
+		t.Errorf("%d requests are served after a second, want %d", n, 20*addressShare)
+	}
+	if n := flood(3_000, func(i int) string { return fmt.Sprintf("198.51.100.7:%d", 1024+i%1000) }); n != 3_000 {
+		t.Errorf("%d of 3,000 requests of 1,000 phones behind one NAT are served", n)
+	}
+}
+
+func (r *room) udp(remote string) *flow.Flow {
+	f, _ := r.open(sip.UDP, remote)
+	return f
 }
 
 // TestFloodLimits: the rate and the burst are those that were set.

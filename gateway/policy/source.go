@@ -3,7 +3,6 @@ package policy
 import (
 	"net/netip"
 
-	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
 )
 
@@ -11,12 +10,6 @@ import (
 type Source struct {
 	// UpstreamOf names the upstream that an address belongs to, "" for none.
 	UpstreamOf func(netip.AddrPort) string
-}
-
-// Admit implements Stage.
-func (s *Source) Admit(_ *sip.Message, from *flow.Flow) error {
-	s.Mark(from)
-	return nil
 }
 
 // Mark records what upstream the peer belongs to now. Messages that pass no
