@@ -1,6 +1,7 @@
 package trunk
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -166,7 +167,7 @@ func Targets(g *Group, addrs func(host string) []netip.Addr) []Target {
 			list = addrs(h.Host)
 		}
 		for _, a := range list {
-			t := Target{Hop: h, Addr: netip.AddrPortFrom(a, h.Port)}
+			t := Target{Hop: h, Addr: netip.AddrPortFrom(a, cmp.Or(h.Port, 5060))}
 			if !slices.ContainsFunc(out, func(o Target) bool { return o.Addr == t.Addr && o.Hop.Transport == h.Transport }) {
 				out = append(out, t)
 			}

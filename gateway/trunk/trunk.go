@@ -1,10 +1,11 @@
 // Package trunk knows the groups of SIP servers behind the gateway: the YAML
-// calls them upstreams. It says which addresses a group has now, in which order
-// they are tried, which group an address or a host belongs to, and which group a
-// dialled user goes to. It sends nothing.
+// calls them upstreams. It says which addresses a group has now, which of them are
+// healthy, in which order a call tries them, and which group an address or a host
+// belongs to. It sends nothing: its probes are sent by whom it is given.
 package trunk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -14,33 +15,120 @@ import (
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/digest"
 )
 
 // Group is one operator's group of SIP servers.
 type Group struct {
 	Name string
-	// Hops are tried in order.
-	Hops []Hop
+	// Hops in the order of the file.
+	Hops   []Hop
+	Select Selection
 	// From are addresses that calls of this group may come from beside its hops'.
 	From []netip.Prefix
 	// TryTimeout is how long a hop may stay silent before the next one is tried.
 	TryTimeout time.Duration
+	Health     HealthConfig
+	RURIHost   HostRule
+	// Trusted: P-Asserted-Identity is sent to and believed from it (RFC 3325).
+	Trusted bool
+	// Auth: its requests are challenged for these credentials instead of believed by
+	// their address; the realm is the caller's to fill in. nil: by address.
+	Auth *digest.User
+	// Certificate is the name in the client certificate that its requests are known
+	// by, instead of their address. "": by address.
+	Certificate string
 }
+
+// Defaults is a group without a name and hops: what the configuration starts from.
+// TryTimeout is left to the gateway's own.
+func Defaults() Group {
+	return Group{Health: HealthConfig{
+		Interval: 10 * time.Second, DownInterval: 5 * time.Second, Timeout: 2 * time.Second, DownAfter: 3, UpAfter: 2,
+	}}
+}
+
+// HealthConfig says how hops are probed. Zero values are the defaults.
+type HealthConfig struct {
+	// Off: no probes. A hop that calls found dead is left out for Interval, then
+	// tried again.
+	Off          bool
+	Interval     time.Duration // between probes of a hop that is up
+	DownInterval time.Duration // of one that is not
+	Timeout      time.Duration // of one probe
+	DownAfter    int           // probes without an answer in a row
+	UpAfter      int           // answers in a row
+}
+
+func (c HealthConfig) withDefaults() HealthConfig {
+	d := Defaults().Health
+	return HealthConfig{
+		Off: c.Off, Interval: cmp.Or(c.Interval, d.Interval), DownInterval: cmp.Or(c.DownInterval, d.DownInterval),
+		Timeout: cmp.Or(c.Timeout, d.Timeout), DownAfter: cmp.Or(c.DownAfter, d.DownAfter), UpAfter: cmp.Or(c.UpAfter, d.UpAfter),
+	}
+}
+
+// Selection is how a call chooses among the hops of one priority.
+type Selection uint8
+
+// The selections; the first is the default.
+const (
+	Order      Selection = iota // in the order of the file
+	Weighted                    // at random, in proportion to their weights
+	RoundRobin                  // in turn
+	LeastBusy                   // who has the fewest calls for its weight
+	HashCallID                  // the same Call-ID to the same hop
+)
+
+var selectionNames = [...]string{"order", "weighted", "round_robin", "least_busy", "hash"}
+
+// String is the word of the configuration.
+func (s Selection) String() string { return selectionNames[s] }
+
+// Selections are the words of the configuration.
+func Selections() []string { return selectionNames[:] }
+
+// ParseSelection reads a word of the configuration.
+func ParseSelection(word string) (s Selection, ok bool) {
+	i := slices.Index(selectionNames[:], word)
+	return Selection(max(i, 0)), i >= 0
+}
+
+// HostRule says what becomes of the host in the Request-URI of what goes to a group.
+type HostRule uint8
+
+// The rules; the first is the default.
+const (
+	HostOfHop HostRule = iota // it becomes the hop's
+	HostKept                  // it stays
+)
 
 // PinnedTo reports whether every hop of the group names transport t.
 func (g *Group) PinnedTo(t sip.Transport) bool {
 	return len(g.Hops) > 0 && !slices.ContainsFunc(g.Hops, func(h Hop) bool { return h.Transport != t })
 }
 
-// Hop is one address of a group, as its URI names it.
+// Hop is one server of a group, as its URI names it. ParseHop makes it.
 type Hop struct {
 	URI  string // as configured
 	Host string // name in lower case, or IP address without brackets
-	Port uint16 // never 0
-	// Transport is UDP, TCP or TLS when the URI pins it; 0: UDP or TCP by size.
+	// Port is 0 when a name comes without one: DNS says it (RFC 3263 §4.2).
+	Port uint16
+	// Transport is UDP, TCP or TLS when the URI pins it; 0: what DNS says, or UDP or TCP by size.
 	Transport sip.Transport
 	// Addr is Host when it is an IP address, else the zero Addr.
 	Addr netip.Addr
+
+	Priority int // the lowest is tried first
+	Weight   int // share within the priority; 0: only when nobody else of it is up
+	TLS      *HopTLS
+}
+
+// HopTLS is what a TLS connection to a hop needs beyond the system's roots; "" for none.
+type HopTLS struct {
+	CA         string // PEM file: who may have signed the hop's certificate
+	Cert, Key  string // PEM files: our own certificate
+	ServerName string // name in the hop's certificate where it is not Host
 }
 
 // Target is an address to try: a hop and one of its host's addresses.
@@ -50,13 +138,13 @@ type Target struct {
 }
 
 // ParseHop reads a hop's URI: sip:HOST[:PORT][;transport=udp|tcp|tls], sips: means
-// TLS. The default ports are 5060 and, for TLS, 5061 (RFC 3261 §19.1.2).
+// TLS. An IP address has the default port 5060 or, with TLS, 5061 (RFC 3261 §19.1.2). The weight is 1.
 func ParseHop(s string) (Hop, error) {
 	u, err := sip.ParseURI(s)
 	if err != nil {
 		return Hop{}, fmt.Errorf("%q is no SIP URI (%w)%s", s, err, hopForm)
 	}
-	h := Hop{URI: s, Port: u.Port}
+	h := Hop{URI: s, Port: u.Port, Weight: 1}
 	switch strings.ToLower(u.Scheme) {
 	case "sip":
 	case "sips":
@@ -76,7 +164,7 @@ func ParseHop(s string) (Hop, error) {
 	if err := h.host(u.Host); err != nil {
 		return Hop{}, fmt.Errorf("%q: %w", s, err)
 	}
-	if h.Port == 0 {
+	if h.Port == 0 && h.Addr.IsValid() {
 		h.Port = 5060
 		if h.Transport == sip.TLS {
 			h.Port = 5061
@@ -126,13 +214,16 @@ func (h *Hop) host(host string) error {
 	return nil
 }
 
-// String is "host:port" with the pinned transport, for logs.
+// String is "host[:port]" with the pinned transport, for logs.
 func (h *Hop) String() string {
 	host := h.Host
 	if h.Addr.Is6() {
 		host = "[" + host + "]"
 	}
-	s := host + ":" + strconv.Itoa(int(h.Port))
+	s := host
+	if h.Port != 0 {
+		s += ":" + strconv.Itoa(int(h.Port))
+	}
 	if h.Transport != 0 {
 		s += "/" + strings.ToLower(h.Transport.String())
 	}

@@ -21,7 +21,8 @@ func hop(t *testing.T, uri string) Hop {
 	return h
 }
 
-// RFC 3261 §19.1.2: the port is 5060, with TLS 5061, unless the URI says it.
+// RFC 3261 §19.1.2: the port of an address is 5060, with TLS 5061, unless the URI says it;
+// that of a name is for DNS to say (RFC 3263 §4.2).
 func TestParseHop(t *testing.T) {
 	addr := netip.MustParseAddr
 	for _, c := range []struct {
@@ -31,13 +32,13 @@ func TestParseHop(t *testing.T) {
 	}{
 		{"sip:10.0.0.5", Hop{Host: "10.0.0.5", Port: 5060, Addr: addr("10.0.0.5")}, "10.0.0.5:5060"},
 		{"sip:10.0.0.5:5080;transport=tcp", Hop{Host: "10.0.0.5", Port: 5080, Transport: sip.TCP, Addr: addr("10.0.0.5")}, "10.0.0.5:5080/tcp"},
-		{"SIP:PBX.Example.COM.;Transport=UDP", Hop{Host: "pbx.example.com", Port: 5060, Transport: sip.UDP}, "pbx.example.com:5060/udp"},
-		{"sip:pbx;transport=tls", Hop{Host: "pbx", Port: 5061, Transport: sip.TLS}, "pbx:5061/tls"},
+		{"SIP:PBX.Example.COM.;Transport=UDP", Hop{Host: "pbx.example.com", Transport: sip.UDP}, "pbx.example.com/udp"},
+		{"sip:pbx;transport=tls", Hop{Host: "pbx", Transport: sip.TLS}, "pbx/tls"},
 		{"sips:[2001:db8::5]", Hop{Host: "2001:db8::5", Port: 5061, Transport: sip.TLS, Addr: addr("2001:db8::5")}, "[2001:db8::5]:5061/tls"},
 		{"sips:pbx:5060;transport=tcp", Hop{Host: "pbx", Port: 5060, Transport: sip.TLS}, "pbx:5060/tls"},
 		{"sip:[::ffff:10.0.0.5]", Hop{Host: "10.0.0.5", Port: 5060, Addr: addr("10.0.0.5")}, "10.0.0.5:5060"},
 	} {
-		c.want.URI = c.uri
+		c.want.URI, c.want.Weight = c.uri, 1
 		got := hop(t, c.uri)
 		if diff := cmp.Diff(c.want, got, byValue); diff != "" {
 			t.Errorf("ParseHop(%q) (-want +got):\n%s", c.uri, diff)
