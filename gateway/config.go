@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ringway/ringway/gateway/route"
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/digest"
@@ -28,7 +29,7 @@ type Config struct {
 	AdminPprof    bool
 	StateDir      string // keys live here; "": in memory, new at each start
 	Upstreams     []trunk.Group
-	Routes        []trunk.Rule // in order
+	Routes        []route.Rule // in order
 	Log           Log
 	Limits        Limits
 

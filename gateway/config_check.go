@@ -118,7 +118,7 @@ func (c *Config) validateUpstreams(d *decoder) {
 	}
 	for i, r := range c.Routes {
 		path := fmt.Sprintf("routes[%d]", i)
-		if r.User == "" && r.Domain == "" {
+		if r.Match.User == "" && r.Match.Domain == "" {
 			d.problem(path, "missing match; write match: \".*\" for every user")
 		}
 		at := slices.IndexFunc(c.Upstreams, func(g trunk.Group) bool { return g.Name == r.To })
@@ -130,8 +130,8 @@ func (c *Config) validateUpstreams(d *decoder) {
 		case len(c.Upstreams[at].Hops) == 0:
 			d.problem(path+".to", "upstream %s has no hops to send to", r.To)
 		}
-		if r.Domain != "" && c.Domain(r.Domain) == nil {
-			d.problem(path+".match.domain", "%s is none of our domains", r.Domain)
+		if r.Match.Domain != "" && c.Domain(r.Match.Domain) == nil {
+			d.problem(path+".match.domain", "%s is none of our domains", r.Match.Domain)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml/ast"
 
+	"github.com/ringway/ringway/gateway/route"
 	"github.com/ringway/ringway/gateway/trunk"
 )
 
@@ -244,7 +245,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 func (c *Config) readRoutes(d *decoder) func(string, ast.Node) {
 	return func(path string, n ast.Node) {
 		d.list(path, n, func(path string, n ast.Node) {
-			var r trunk.Rule
+			var r route.Rule
 			d.object(path, n, keys{
 				"match": func(path string, n ast.Node) { d.readMatch(path, n, &r) },
 				"to":    d.string(&r.To),
@@ -256,13 +257,13 @@ func (c *Config) readRoutes(d *decoder) func(string, ast.Node) {
 
 // readMatch reads a condition: a text is a regular expression on the user, a
 // mapping has named conditions that must all hold.
-func (d *decoder) readMatch(path string, n ast.Node, r *trunk.Rule) {
+func (d *decoder) readMatch(path string, n ast.Node, r *route.Rule) {
 	user := d.parsed(func(s string) error {
-		r.User = s
+		r.Match.User = s
 		if s == "" {
 			return errors.New("an empty pattern; write \".*\" for every user")
 		}
-		if _, err := trunk.CompileUser(s); err != nil {
+		if _, err := route.CompileUser(s); err != nil {
 			return fmt.Errorf("%w; write a regular expression (RE2) such as ^[0-9]+$", err)
 		}
 		return nil
@@ -272,7 +273,7 @@ func (d *decoder) readMatch(path string, n ast.Node, r *trunk.Rule) {
 		d.object(path, n, keys{
 			"user": user,
 			"domain": d.parsed(func(s string) (err error) {
-				r.Domain, err = domainName(s)
+				r.Match.Domain, err = domainName(s)
 				return err
 			}),
 		})

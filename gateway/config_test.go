@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/rs/zerolog"
 
+	"github.com/ringway/ringway/gateway/route"
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/siptest"
@@ -206,7 +207,11 @@ func TestWholeConfig(t *testing.T) {
 		{Name: "carrier", TryTimeout: 3 * time.Second,
 			Hops: []trunk.Hop{{URI: "sip:192.0.2.9;transport=tcp", Host: "192.0.2.9", Port: 5060, Transport: sip.TCP, Addr: netip.MustParseAddr("192.0.2.9")}}},
 	}
-	want.Routes = []trunk.Rule{{Domain: "example.com", User: "^[0-9]{3}$", To: "pbx"}, {User: "^00", To: "carrier"}, {Domain: "example.org", To: "pbx"}}
+	want.Routes = []route.Rule{
+		{Match: route.Match{Domain: "example.com", User: "^[0-9]{3}$"}, To: "pbx"},
+		{Match: route.Match{User: "^00"}, To: "carrier"},
+		{Match: route.Match{Domain: "example.org"}, To: "pbx"},
+	}
 	want.Log = Log{Level: "debug", Format: "json"}
 	want.Limits.MessageSize, want.Limits.SendQueue = 32<<10, 2<<20
 	want.TryTimeout, want.RingTimeout = 3*time.Second, 2*time.Minute

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ringway/ringway/gateway/policy"
 	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/route"
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/gateway/ws"
 	"github.com/ringway/ringway/registrar"
@@ -125,9 +126,11 @@ func (g *Gateway) wireRegistrar(own *own) (err error) {
 }
 
 func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
-	rules, err := trunk.CompileRules(g.cfg.Routes)
-	if err != nil {
-		return err
+	rules, found := route.Compile(g.cfg.Routes)
+	for _, f := range found {
+		if f.Severity == route.Error {
+			return fmt.Errorf("routes[%d].%s: %s", f.Rule, f.Key, f.Text)
+		}
 	}
 	g.core.router = &router{own: own, registrar: g.registrar, known: knownOf(users), trunks: g.trunks, rules: rules}
 	c := g.cfg.proxyLimits()

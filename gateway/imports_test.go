@@ -27,7 +27,7 @@ var floors = []struct {
 	may  []string
 }{
 	{"cmd/ringway", []string{"gateway", "web/phone"}},
-	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
+	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/route", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
 	{"gateway/...", []string{"sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
 	{"registrar/storetest", []string{"registrar", "sip", "sip/flow"}},
 	{"registrar/redis", []string{"registrar"}},

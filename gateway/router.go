@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/route"
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/registrar"
 	"github.com/ringway/ringway/sip"
@@ -22,7 +23,7 @@ type router struct {
 	registrar *registrar.Registrar
 	known     func(aor string) bool // a user of ours, registered or not
 	trunks    *trunk.Set
-	rules     *trunk.Rules
+	rules     *route.Table
 }
 
 var (
@@ -68,8 +69,8 @@ func (r *router) local(u *sip.URI, domain string, from *flow.Flow) ([]proxy.Targ
 		return targetsOf(bindings), err
 	}
 	if from.Upstream() == "" {
-		if name, ok := r.rules.Match(domain, u.User); ok {
-			return r.trunk(name)
+		if rule := r.rules.Decide(&route.Facts{Domain: domain, User: u.User}); rule != nil {
+			return r.trunk(rule.To)
 		}
 	}
 	if r.known(aor) {

@@ -1,4 +1,4 @@
-package trunk
+package route
 
 import "regexp/syntax"
 
