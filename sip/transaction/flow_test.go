@@ -43,14 +43,18 @@ func TestKeysAreIsolatedBetweenWebSockets(t *testing.T) {
 	})
 }
 
-// RFC 3261 §17.2.3: over UDP and TCP the branch, sent-by and method are the key: a TCP peer may come back on a new connection.
+// RFC 3261 §17.2.3: over UDP and TCP the branch, sent-by and method are the key: a TCP peer may come back on a new connection,
+// which has to prove that it is the same user before it cancels.
 func TestTCPPeerReopensItsConnection(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		a := r.alice(sip.TCP)
+		a.Flow().AuthenticatedAs("alice@example.com")
 		a.Write(request("INVITE", branch1))
 		b := r.net.Connect(sip.TCP, netip.AddrPortFrom(aliceAddr.Addr(), 40000))
 		b.Write(request("CANCEL", branch1))
-		r.wantSent(b, "200 CANCEL")
+		b.Flow().AuthenticatedAs("alice@example.com")
+		b.Write(request("CANCEL", branch1))
+		r.wantSent(b, "481 CANCEL", "200 CANCEL")
 		r.wantEvents("request INVITE", "cancelled")
 	})
 }

@@ -5,7 +5,7 @@ package transaction
 func (tx *Server) answerInviteLocked(status int, b []byte) {
 	switch {
 	case status/100 == 2 && tx.state > proceeding:
-		_ = deliver(tx.flow, b) // a further 2xx, or its retransmission, which will come again
+		tx.lost = deliver(tx.flow, b) != nil // a further 2xx, or its retransmission, which will come again
 	case tx.state > proceeding:
 		tx.table.counters.drop(UnsentLate)
 	case status < 200:

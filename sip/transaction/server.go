@@ -38,6 +38,7 @@ type Server struct {
 	state     serverState
 	cancelled bool // a CANCEL has come
 	unsent    bool // last is a final response that did not reach the flow
+	lost      bool // the flow did not take the newest response
 	ending    bool // Ended is still to be told
 	flow      *flow.Flow
 	req       *sip.Message // nil after the final response
@@ -122,10 +123,24 @@ func (tx *Server) Refuse(err *sip.StatusError) {
 
 // Forward sends a response that is already spliced, b given away. Order: it is queued before Forward returns.
 // Every 2xx to an INVITE goes out, whatever went before (RFC 3261 §16.7 step 5); of other
-// final responses only the first does.
-func (tx *Server) Forward(status int, b []byte) {
+// final responses only the first does. false: the flow did not take it. What is kept of it then goes out
+// when the client is on another (FlowMoved, Move).
+func (tx *Server) Forward(status int, b []byte) (taken bool) {
 	tx.mu.Lock()
+	tx.lost = false
 	tx.forwardLocked(status, b)
+	taken = !tx.lost
+	tx.unlockLater()
+	return taken
+}
+
+// Move says that the client is reached over f from now on (RFC 3261 §18.2.2: a new connection in place of one that
+// has closed). A final response that the old flow did not take is sent to f.
+func (tx *Server) Move(f *flow.Flow) {
+	tx.mu.Lock()
+	if tx.state != terminated {
+		tx.moveLocked(f)
+	}
 	tx.unlockLater()
 }
 
@@ -181,14 +196,14 @@ func (tx *Server) provisionalLocked(b []byte) {
 		tx.last = b
 	}
 	tx.state = proceeding
-	_ = deliver(tx.flow, b) // lost with the flow; the final response will tell
+	tx.lost = deliver(tx.flow, b) != nil // the final response will tell
 }
 
 // deliverLocked sends a final response and notes whether the flow took it. What it did not
 // take is kept for FlowMoved.
 func (tx *Server) deliverLocked(b []byte) {
 	tx.unsent = deliver(tx.flow, b) != nil
-	if tx.unsent {
+	if tx.lost = tx.unsent; tx.unsent {
 		tx.last = b
 	}
 }
@@ -216,15 +231,21 @@ func (tx *Server) flowFailed(f *flow.Flow) {
 func (tx *Server) flowMoved(old, f *flow.Flow) {
 	tx.mu.Lock()
 	if tx.listed == old.ID {
-		tx.table.unlistServer(tx)
-		tx.table.listServer(tx, f.ID, 0)
-		tx.flow = f
-		if tx.state > proceeding {
-			tx.resendLocked()
-			tx.settleLocked()
-		}
+		tx.moveLocked(f)
 	}
 	tx.unlockAndTell()
+}
+
+func (tx *Server) moveLocked(f *flow.Flow) {
+	if tx.listed != 0 {
+		tx.table.unlistServer(tx)
+		tx.table.listServer(tx, f.ID, 0)
+	}
+	tx.flow = f
+	if tx.state > proceeding && tx.last != nil {
+		tx.resendLocked()
+		tx.settleLocked()
+	}
 }
 
 // settleLocked lets go of what is not needed once a final response has reached the flow.

@@ -1,11 +1,13 @@
 package transaction_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/siptest"
 	"github.com/ringway/ringway/sip/transaction"
 )
 
@@ -213,6 +215,57 @@ func TestCancelOfAnotherHost(t *testing.T) {
 			} else {
 				r.wantEvents() // in timer I
 			}
+		})
+	}
+}
+
+// RFC 3261 §9.1: a CANCEL takes the way of its INVITE. Who only shares its host is nobody; the same
+// user on another connection, and any port of the same upstream, may.
+func TestCancelOfAnotherPeerAtTheSameHost(t *testing.T) {
+	const user = "alice@example.com"
+	other := netip.AddrPortFrom(aliceAddr.Addr(), 5070)
+	for _, c := range []struct {
+		name     string
+		kind     sip.Transport
+		from     netip.AddrPort
+		aors     [2]string // what the caller and the other have proved
+		upstream string
+		may      bool
+	}{
+		{"UDP, same port", sip.UDP, aliceAddr, [2]string{}, "", true},
+		{"UDP, another port", sip.UDP, other, [2]string{}, "", false},
+		{"UDP, another port that registered once", sip.UDP, other, [2]string{user, user}, "", false},
+		{"UDP, another port of an upstream", sip.UDP, other, [2]string{}, "pbx", true},
+		{"TCP, another connection", sip.TCP, other, [2]string{}, "", false},
+		{"TCP, another user's connection", sip.TCP, other, [2]string{user, "eve@example.com"}, "", false},
+		{"TCP, the same user's connection", sip.TCP, other, [2]string{user, user}, "", true},
+		{"TCP, another connection of an upstream", sip.TCP, other, [2]string{}, "pbx", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			inBubble(t, func(r *rig) {
+				alice := r.alice(c.kind)
+				two := alice
+				if c.from != aliceAddr {
+					two = r.net.Connect(c.kind, c.from)
+				}
+				for i, p := range []*siptest.Conn{alice, two} {
+					f := r.flows.Adopt(p.Flow())
+					f.SetUpstream(c.upstream)
+					if c.aors[i] != "" {
+						f.AuthenticatedAs(c.aors[i])
+					}
+				}
+				alice.Write(request("INVITE", branch1))
+				alice.Take()
+				two.Write(request("CANCEL", branch1))
+				if c.may {
+					r.wantSent(two, "200 CANCEL")
+					r.wantEvents("request INVITE", "cancelled")
+				} else {
+					r.wantSent(two, "481 CANCEL")
+					r.wantEvents("request INVITE")
+				}
+			})
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -211,7 +212,7 @@ func (t *Table) receiveCancel(m *sip.Message, k key, from *flow.Flow) {
 	if tx == nil && t.holdCancel(m, k, from) {
 		return
 	}
-	if tx == nil || !samePeer(tx.Flow(), from) {
+	if tx == nil || !mayCancel(tx.Flow(), from) {
 		t.counters.drop(StrayCancel)
 		t.answer(m, sip.Reply{Status: 481}, k, from)
 		return
@@ -298,7 +299,7 @@ func (t *Table) receiveResponse(m *sip.Message, via *sip.ViaValue, from *flow.Fl
 }
 
 // samePeer reports whether from may go on with what was exchanged with the flow to: answer
-// a request sent there, or cancel or acknowledge one that came from there. The branch says
+// a request sent there, or acknowledge the answer to one that came from there. The branch says
 // that the sender has seen the request; this says that it is the peer that was
 // meant: the same agent or upstream, or over UDP and TCP the same host (it may answer from
 // another port, or over a new connection: RFC 3261 §18.2.2).
@@ -314,6 +315,20 @@ func samePeer(to, from *flow.Flow) bool {
 		return true
 	}
 	return a.Transport.Reliable() == b.Transport.Reliable() && a.Remote.Addr().Unmap() == b.Remote.Addr().Unmap()
+}
+
+// mayCancel reports whether from may cancel what came from the flow of. A CANCEL takes the way of
+// its request (RFC 3261 §9.1) and cannot be challenged, so that its host alone does not say
+// who sends it: many users share one. It comes over the same flow, from the same
+// address and port over UDP, by another connection of a peer that has proved to be the same user, or from the same upstream.
+func mayCancel(of, from *flow.Flow) bool {
+	if of == from || of.SameAgent(from) {
+		return true
+	}
+	if up := of.Upstream(); up != "" {
+		return up == from.Upstream()
+	}
+	return from.Info().Transport.Reliable() && slices.ContainsFunc(of.AORs(), from.Is)
 }
 
 // Client makes a client transaction to be started with Client.Start. id is the number
