@@ -112,7 +112,7 @@ func (c *core) options(tx *transaction.Server, req *sip.Message) (answered bool,
 		if req.Has(sip.Require) {
 			return false, nil // the user agent has to say whether it can
 		}
-		if err := c.proxy.Validate(req, tx.Flow()); err != nil {
+		if err := c.proxy.Validate(req); err != nil {
 			return false, err
 		}
 		targets, err := c.router.Targets(req, tx.Flow())

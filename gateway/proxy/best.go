@@ -82,9 +82,9 @@ func rank(status int, cancelled bool) int {
 // choose is what the caller is told; a.msg is to be forwarded, a.err to be made by us.
 func (b *bestResponse) choose() answer {
 	a := b.top
-	if a.status() == 503 && a.msg != nil && (b.n > 1 || a.from.w.Upstream == "") {
-		// Nothing is known of our own ability to serve (§16.7 step 6).
-		return answer{err: sip.Refuse(500, "Server Internal Error")}
+	if a.status() == 503 && a.msg != nil {
+		// One server's state says nothing of ours, and the caller would leave us for it (§16.7 step 6).
+		return answer{err: sip.Refuse(500, "Server Internal Error: the callee's server is not available")}
 	}
 	if a.msg == nil && a.err == nil {
 		return answer{err: errAway}

@@ -38,12 +38,21 @@ func (rc *responseContext) reached(a *act, f *flow.Flow, err error) {
 	rc.mu.Lock()
 	if err != nil {
 		rc.p.Counters.Failovers.Add(1)
-		rc.failWayLocked(a.t, answer{err: &sip.StatusError{Code: 503, Reason: "Service Unavailable", Err: err}})
+		rc.failWayLocked(a.t, answer{err: unavailable(err)})
 		rc.unlock()
 		return
 	}
 	rc.mu.Unlock()
 	rc.launch(a, f)
+}
+
+// unavailable is what a hop ends with that cannot be reached or takes no calls. Once that is so of all hops of
+// an upstream, it is what the caller hears: whoever else is called there next will fare no better (§16.7 step 6).
+func unavailable(why error) *sip.StatusError {
+	return &sip.StatusError{
+		Code: 503, Reason: "Service Unavailable: no server of the upstream takes the request",
+		Headers: []string{"Retry-After: 10"}, Err: why,
+	}
 }
 
 // launch makes the copy of a request for a way over f and sends it (§16.6).
@@ -120,11 +129,11 @@ func (rc *responseContext) failedLocked(b *branch, err error) {
 	b.abandoned = true
 	hops := len(b.w.Hops) > 0
 	a := answer{err: &sip.StatusError{Code: 408, Reason: "Request Timeout", Err: err}}
-	if err != transaction.ErrTimeout {
+	switch {
+	case hops && (err != transaction.ErrTimeout || rc.invite && !b.heard && !rc.inDialog):
+		a.err = unavailable(err) // §16.9
+	case err != transaction.ErrTimeout:
 		a.err = errAway
-		if hops {
-			a.err = &sip.StatusError{Code: 503, Reason: "Service Unavailable", Err: err} // §16.9
-		}
 	}
 	if b.proceeded || b.cancelled {
 		rc.endLocked(b.t, a)

@@ -47,7 +47,8 @@ func TestHopFailover(t *testing.T) {
 	}
 }
 
-// After a 180 a hop's 503 is the callee's answer: no second hop rings.
+// After a 180 a hop's 503 is the callee's answer: no second hop rings, and the caller does
+// not leave us for it (RFC 3261 §16.7 step 6).
 func TestNoFailoverAfterRinging(t *testing.T) {
 	bubble(t, func(r *rig) {
 		alice := r.phone("alice", "")
@@ -56,23 +57,57 @@ func TestNoFailoverAfterRinging(t *testing.T) {
 		inv := one.get("INVITE")
 		one.answer(inv, 180)
 		alice.get("180")
-		one.answer(inv, 503)
-		alice.get("503")
+		one.answer(inv, 503, "Retry-After: 3600")
+		if m := alice.get("500"); m.Named("Retry-After") != "" {
+			t.Errorf("a callee's Retry-After is no gateway's:\n%s", m)
+		}
 		two.quiet()
 	})
 }
 
-// The last hop's answer counts; when none can be reached the caller hears 503.
+// RFC 3261 §16.7 step 6: 503 is for the caller only when we know that the whole upstream takes no
+// calls: then it is ours, says why and when to come back. However each hop said no.
 func TestAllHopsFail(t *testing.T) {
+	for _, how := range [][2]string{{"refused", "refused"}, {"503", "503"}, {"silent", "refused"}, {"503", "silent"}, {"refused", "503"}} {
+		bubble(t, func(r *rig) {
+			alice := r.phone("alice", "")
+			one, two := r.trunk(sip.UDP)
+			for i, p := range []*peer{one, two} {
+				r.refusing[p.info.Remote] = how[i] == "refused"
+			}
+			alice.request("INVITE", "sip:200@example.com", "c1")
+			for i, p := range []*peer{one, two} {
+				switch how[i] {
+				case "503":
+					p.answer(p.get("INVITE"), 503, "Retry-After: 3600")
+					p.get("ACK")
+				case "silent":
+					p.get("INVITE")
+					pass([]time.Duration{2050 * time.Millisecond, 33 * time.Second}[i])
+				}
+			}
+			for strings.HasPrefix(alice.inbox[0], "SIP/2.0 100") {
+				alice.inbox = alice.inbox[1:]
+			}
+			m := alice.get("503")
+			if m.Named("Retry-After") != "10" || !strings.Contains(m.ReasonPhrase(), "no server of the upstream") {
+				t.Errorf("%v:\n%s", how, m)
+			}
+			r.clean()
+		})
+	}
+}
+
+// RFC 3261 §16.7 step 6: the 503 to a re-INVITE is its peer's own.
+func Test503WithinADialog(t *testing.T) {
 	bubble(t, func(r *rig) {
 		alice := r.phone("alice", "")
 		one, two := r.trunk(sip.UDP)
-		r.refusing[one.info.Remote], r.refusing[two.info.Remote] = true, true
-		alice.request("INVITE", "sip:200@example.com", "c1")
-		alice.get("503")
-		if r.proxy.Counters.Contexts.Load() != 0 {
-			t.Error("context left open")
-		}
+		from, _ := r.call(alice, one, "200", "c1")
+		from.send("INVITE")
+		one.answer(one.get("INVITE"), 503)
+		alice.get("500")
+		two.quiet()
 	})
 }
 
@@ -172,7 +207,7 @@ func TestCancelDuringFailover(t *testing.T) {
 		one.get("CANCEL")
 		one.answer(inv, 503)
 		one.get("ACK")
-		alice.get("503")
+		alice.get("487")
 		two.quiet()
 	})
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -223,16 +224,40 @@ func TestSerialForkByQ(t *testing.T) {
 	})
 }
 
-// RFC 5393 §5.3.3: too little breadth left for the forks.
-func TestMaxBreadthExceeded(t *testing.T) {
+// RFC 5393 §5.3.3.1: with too little breadth for a parallel fork the targets are tried in turn.
+func TestSerialForkWithinMaxBreadth(t *testing.T) {
 	bubble(t, func(r *rig) {
 		alice := r.phone("alice", "")
-		for _, i := range []string{"-a", "-b"} {
+		var tabs []*peer
+		for _, i := range []string{"-a", "-b", "-c"} {
 			p := r.phone("bob", i)
 			r.aors["bob"] = append(r.aors["bob"], p.target())
-			defer p.quiet()
+			tabs = append(tabs, p)
 		}
-		alice.request("INVITE", "sip:bob@example.com", "c1", "Max-Breadth: 1")
+		for breadth, batches := range map[string][][]int{"1": {{0}, {1}, {2}}, "2": {{0, 1}, {2}}} {
+			alice.request("INVITE", "sip:bob@example.com", "c"+breadth, "Max-Breadth: "+breadth)
+			for _, batch := range batches {
+				var inv []*sip.Message
+				total := 0
+				for _, i := range batch {
+					m := tabs[i].get("INVITE")
+					n, _ := r.proxy.maxBreadth(m)
+					total, inv = total+n, append(inv, m)
+				}
+				if want := breadth; strconv.Itoa(total) != want {
+					t.Errorf("branches share a Max-Breadth of %d, want %s", total, want)
+				}
+				for _, p := range tabs {
+					p.quiet()
+				}
+				for k, i := range batch {
+					tabs[i].answer(inv[k], 486)
+					tabs[i].get("ACK")
+				}
+			}
+			alice.get("486")
+		}
+		alice.request("INVITE", "sip:bob@example.com", "c0", "Max-Breadth: 0")
 		alice.get("440")
 	})
 }

@@ -9,10 +9,10 @@ import (
 )
 
 // loopHash covers all that decides where a request goes (RFC 5393 §4.2.1), not
-// its method, so that a CANCEL and its INVITE agree. Which upstream it came from
-// counts too: dial rules are not asked for what a trunk sends us, so a PBX that
-// hands a call back to us with the same Request-URI spirals, once.
-func (p *Proxy) loopHash(req *sip.Message, from *flow.Flow) uint64 {
+// its method, so that a CANCEL and its INVITE agree. Whom it came from does not count: a
+// user who is here is found before any upstream is asked, so a PBX that hands a call
+// back with the same Request-URI has nobody to reach, and is to hear so in the first round.
+func (p *Proxy) loopHash(req *sip.Message) uint64 {
 	var h maphash.Hash
 	h.SetSeed(p.seed)
 	add := func(s string) { h.WriteString(s); h.WriteByte(0) }
@@ -24,16 +24,24 @@ func (p *Proxy) loopHash(req *sip.Message, from *flow.Flow) uint64 {
 	for ; n > 0; n >>= 8 {
 		h.WriteByte(byte(n))
 	}
-	add(from.Upstream())
 	if req.Has(sip.Route) {
 		for r := range req.Values(sip.Route) {
-			add(r)
+			if req.ToTag() != "" || p.routes(r) {
+				add(r)
+			}
 		}
 	}
 	if req.Has(sip.ProxyRequire) {
 		add(req.Value(sip.ProxyRequire))
 	}
 	return h.Sum64()
+}
+
+// routes reports whether a Route value of a request out of a dialog decides where it goes: what
+// only names us as the outbound proxy is gone when the request comes back.
+func (p *Proxy) routes(value string) bool {
+	u, err := routeURI(value)
+	return err != nil || len(u.User) == flow.TokenLen || !p.Identity.Own(u.Host, u.Port)
 }
 
 // looped reports whether we have forwarded the same request before (RFC 5393

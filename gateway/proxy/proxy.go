@@ -165,7 +165,7 @@ func (p *Proxy) Request(tx *transaction.Server) {
 }
 
 func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flow) error {
-	loop, err := p.validate(req, from)
+	loop, err := p.validate(req)
 	if err != nil {
 		return err
 	}

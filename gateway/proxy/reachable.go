@@ -2,12 +2,11 @@ package proxy
 
 import (
 	"github.com/ringway/ringway/sip"
-	"github.com/ringway/ringway/sip/flow"
 )
 
 // Validate is §16.3 for a request that the gateway answers in a user agent's place.
-func (p *Proxy) Validate(req *sip.Message, from *flow.Flow) error {
-	_, err := p.validate(req, from)
+func (p *Proxy) Validate(req *sip.Message) error {
+	_, err := p.validate(req)
 	return err
 }
 

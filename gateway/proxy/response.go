@@ -170,21 +170,17 @@ func (rc *responseContext) do(a *act) {
 	}
 }
 
-// startGroupLocked starts all targets of the next q (§16.6: serial by q, parallel within).
+// startGroupLocked starts the targets of the next q (§16.6: serial by q, parallel within), as many as
+// Max-Breadth allows: what is beyond it comes when those have ended (RFC 5393 §5.3.3.1).
 func (rc *responseContext) startGroupLocked() {
 	from, n := rc.next, 1
 	for from+n < len(rc.targets) && rc.targets[from+n].ways[0].Q == rc.targets[from].ways[0].Q {
 		n++
 	}
+	n = min(n, rc.breadth)
 	rc.next += n
 	rc.pending += n
 	group := rc.targets[from : from+n]
-	if n > rc.breadth { // RFC 5393 §5.3.3
-		for _, t := range group {
-			rc.endLocked(t, answer{err: errBreadth})
-		}
-		return
-	}
 	for i, t := range group {
 		t.breadth = rc.breadth / n
 		if i < rc.breadth%n {
@@ -368,6 +364,9 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 	case status == 503 && len(b.w.Hops) > 0 && !b.proceeded:
 		if t.left() {
 			rc.p.Counters.Failovers.Add(1)
+		}
+		if !rc.inDialog {
+			a = answer{err: unavailable(nil)}
 		}
 		rc.failWayLocked(t, a)
 		return

@@ -153,7 +153,7 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 	case len(b.w.Hops) > 0:
 		if !b.proceeded {
 			rc.p.Counters.Failovers.Add(1)
-			rc.abandonLocked(b, answer{err: sip.Refuse(503, "Service Unavailable")})
+			rc.abandonLocked(b, answer{err: unavailable(nil)})
 		}
 	case why.Gone() || b.t.left():
 		rc.abandonLocked(b, answer{err: errAway})

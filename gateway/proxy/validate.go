@@ -5,16 +5,15 @@ import (
 	"strings"
 
 	"github.com/ringway/ringway/sip"
-	"github.com/ringway/ringway/sip/flow"
 )
 
 // validate is §16.3; it returns the loop hash of the request. Syntax and
 // scheme (steps 1 and 2) were checked by the parser, credentials by the gateway.
-func (p *Proxy) validate(req *sip.Message, from *flow.Flow) (loop uint64, err error) {
+func (p *Proxy) validate(req *sip.Message) (loop uint64, err error) {
 	if req.MaxForwards() <= 0 { // step 3
 		return 0, sip.Refuse(483, "Too Many Hops")
 	}
-	loop = p.loopHash(req, from)
+	loop = p.loopHash(req)
 	if looped(req, loop) { // step 4
 		return 0, sip.Refuse(482, "Loop Detected")
 	}
