@@ -31,8 +31,8 @@ type ring struct {
 type tokenKey struct {
 	id    byte
 	since time.Time // when it began to sign
-	key   []byte
-	mac   *macer
+	key   []byte    // as stored
+	mac   *cmac
 }
 
 func (r *ring) newest() *tokenKey { return &r.keys[len(r.keys)-1] }
@@ -91,7 +91,7 @@ func (k *Keys) Rotate(now time.Time) error {
 		id = r.newest().id + 1
 	}
 	key := random()
-	r.keys = append(r.keys, tokenKey{id: id, since: now, key: key, mac: newMacer(key)})
+	r.keys = append(r.keys, tokenKey{id: id, since: now, key: key, mac: newTokenMAC(key)})
 	if err := k.store.save(r); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (r *ring) read(words []string) error {
 		if err != nil || err1 != nil || err2 != nil {
 			return fmt.Errorf("bad token key")
 		}
-		r.keys = append(r.keys, tokenKey{byte(id), time.Unix(since, 0), key, newMacer(key)})
+		r.keys = append(r.keys, tokenKey{byte(id), time.Unix(since, 0), key, newTokenMAC(key)})
 	default:
 		return fmt.Errorf("not a key line")
 	}

@@ -26,11 +26,17 @@ const (
 // TokenLen is the length of a token in text: 48 base64url characters of 36 bytes.
 const TokenLen = 48
 
-// The 36 bytes: version, key id, node, side, flow id (8), name (12), MAC (12).
+// The 36 bytes: version, key id, node, side, flow id (8), name (12), MAC (12). The
+// version says how the MAC is made: 2 is AES-CMAC.
 const (
-	rawLen   = 36
-	macAt    = 24
-	version1 = 1
+	version = 2
+	keyAt   = 1
+	nodeAt  = 2
+	sideAt  = 3
+	flowAt  = 4
+	nameAt  = 12
+	macAt   = 24
+	rawLen  = 36
 )
 
 // Token is what a verified token says.
@@ -70,74 +76,114 @@ func (m *macer) sum(out, a []byte, b string) {
 	m.pool.Put(s)
 }
 
-// Append writes the 48 characters of t to dst. with is what the MAC covers beside
-// t: the Call-ID for a Caller, the Caller's token for a Callee, "" for a Registered. So
-// tokens serve in no other call and with no other partner.
+// Append writes the 48 characters of t, a Caller's or a Registered, to dst. with is
+// what the MAC covers beside t: the Call-ID for a Caller, "" for a Registered. So the token
+// serves in no other call.
 func (k *Keys) Append(dst []byte, t Token, with string) []byte {
-	r := k.ring.Load()
-	key := r.newest()
-	var raw [rawLen]byte
-	raw[0], raw[1], raw[2], raw[3] = version1, key.id, t.Node, byte(t.Side)
-	binary.BigEndian.PutUint64(raw[4:], uint64(t.Flow))
-	copy(raw[12:macAt], t.Name[:])
-	key.mac.sum(raw[macAt:], raw[:macAt], with)
+	raw, key := k.raw(t)
+	key.mac.sum(raw[macAt:], raw[:macAt], nil, with)
 	return base64.RawURLEncoding.AppendEncode(dst, raw[:])
+}
+
+// AppendCallee writes the 48 characters of t, the partner of caller, a Caller's token
+// made for callID. The MAC covers all three: it alone proves the pair.
+func (k *Keys) AppendCallee(dst []byte, t Token, caller, callID string) []byte {
+	var partner rawToken
+	partner.decode(caller)
+	t.Side = Callee
+	raw, key := k.raw(t)
+	key.mac.sum(raw[macAt:], raw[:macAt], partner[:], callID)
+	return base64.RawURLEncoding.AppendEncode(dst, raw[:])
+}
+
+// raw is t as the newest key is to sign it.
+func (k *Keys) raw(t Token) (raw rawToken, key *tokenKey) {
+	key = k.ring.Load().newest()
+	raw[0], raw[keyAt], raw[nodeAt], raw[sideAt] = version, key.id, t.Node, byte(t.Side)
+	binary.BigEndian.PutUint64(raw[flowAt:nameAt], uint64(t.Flow))
+	copy(raw[nameAt:macAt], t.Name[:])
+	return raw, key
 }
 
 // Verify checks a token that stands alone (Registered).
 func (k *Keys) Verify(text string) (Token, bool) {
-	t, ok := k.verify(text, "")
-	return t, ok && t.Side == Registered
+	var raw rawToken
+	if !raw.decode(text) || !k.made(&raw, nil, "") {
+		return Token{}, false
+	}
+	t := raw.token()
+	return t, t.Side == Registered
 }
 
 // VerifyPair checks the two tokens of a route set, in either order, and returns
-// them in the order given: the Caller's of that call and the Callee's that was made with it.
+// them in the order given: the Caller's of that call and the Callee's that was made with
+// it. The Callee's MAC is the only one to look at, as it covers the Caller's token whole.
 func (k *Keys) VerifyPair(first, second, callID string) (a, b Token, ok bool) {
-	var okA, okB bool
-	if sideOf(first) == Callee {
-		a, okA = k.verify(first, second)
-		b, okB = k.verify(second, callID)
-		return a, b, okA && okB && b.Side == Caller
+	var one, two rawToken
+	if !one.decode(first) || !two.decode(second) {
+		return Token{}, Token{}, false
 	}
-	a, okA = k.verify(first, callID)
-	b, okB = k.verify(second, first)
-	return a, b, okA && okB && a.Side == Caller && b.Side == Callee
+	caller, callee := &one, &two
+	if Side(one[sideAt]) == Callee {
+		caller, callee = &two, &one
+	}
+	if Side(caller[sideAt]) != Caller || Side(callee[sideAt]) != Callee || !k.made(callee, caller[:], callID) {
+		return Token{}, Token{}, false
+	}
+	return one.token(), two.token(), true
 }
 
-// sideOf reads the side that a text claims; the first four bytes are characters 0–5.
-func sideOf(text string) Side {
-	var head [6]byte
-	if len(text) != TokenLen {
-		return 0
-	}
-	if _, err := base64.RawURLEncoding.Decode(head[:], []byte(text[:8])); err != nil {
-		return 0
-	}
-	return Side(head[3])
+// rawToken is a token's bytes.
+type rawToken [rawLen]byte
+
+func (r *rawToken) token() Token {
+	t := Token{Node: r[nodeAt], Side: Side(r[sideAt]), Flow: ID(binary.BigEndian.Uint64(r[flowAt:nameAt]))}
+	copy(t.Name[:], r[nameAt:macAt])
+	return t
 }
 
-func (k *Keys) verify(text, with string) (Token, bool) {
+// decode takes apart 48 characters of base64url, which leave no bits over: each
+// token has one text. It is the standard one's result in a third of its time.
+func (r *rawToken) decode(text string) bool {
 	if len(text) != TokenLen {
-		return Token{}, false
+		return false
 	}
-	var chars [TokenLen]byte
-	copy(chars[:], text)
-	var raw [rawLen]byte
-	if n, err := base64.RawURLEncoding.Strict().Decode(raw[:], chars[:]); err != nil || n != rawLen || raw[0] != version1 {
-		return Token{}, false
+	var bad byte
+	for i, o := 0, 0; i < TokenLen; i, o = i+4, o+3 {
+		c := text[i : i+4]
+		v0, v1, v2, v3 := sextets[c[0]], sextets[c[1]], sextets[c[2]], sextets[c[3]]
+		bad |= v0 | v1 | v2 | v3
+		three := r[o : o+3]
+		three[0], three[1], three[2] = v0<<2|v1>>4, v1<<4|v2>>2, v2<<6|v3
 	}
-	key := k.ring.Load().find(raw[1])
+	return bad < noSextet
+}
+
+const noSextet = 0x40
+
+// sextets are the values of base64url's characters, with noSextet set for all others.
+var sextets = func() (table [256]byte) {
+	for i := range table {
+		table[i] = noSextet
+	}
+	for v, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		table[c] = byte(v)
+	}
+	return table
+}()
+
+// made reports whether one of our keys signed r together with partner and with.
+func (k *Keys) made(r *rawToken, partner []byte, with string) bool {
+	if r[0] != version {
+		return false
+	}
+	key := k.ring.Load().find(r[keyAt])
 	if key == nil {
-		return Token{}, false
+		return false
 	}
 	var want [rawLen - macAt]byte
-	key.mac.sum(want[:], raw[:macAt], with)
-	if subtle.ConstantTimeCompare(want[:], raw[macAt:]) != 1 {
-		return Token{}, false
-	}
-	t := Token{Node: raw[2], Side: Side(raw[3]), Flow: ID(binary.BigEndian.Uint64(raw[4:12]))}
-	copy(t.Name[:], raw[12:macAt])
-	return t, true
+	key.mac.sum(want[:], r[:macAt], partner, with)
+	return subtle.ConstantTimeCompare(want[:], r[macAt:]) == 1
 }
 
 // NameOf hashes what a binding is known by: with Outbound (RFC 5626) its

@@ -1,6 +1,8 @@
 package flow
 
 import (
+	"bytes"
+	"encoding/base64"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,10 +20,12 @@ func keys(t testing.TB, dir string) *Keys {
 	return k
 }
 
-func pair(k *Keys, from, to Token) (string, string) {
-	from.Side, to.Side = Caller, Callee
-	a := string(k.Append(nil, from, "call"))
-	return a, string(k.Append(nil, to, a))
+func pair(k *Keys, from, to Token) (string, string) { return pairOf(k, from, to, "call") }
+
+func pairOf(k *Keys, from, to Token, callID string) (string, string) {
+	from.Side = Caller
+	a := string(k.Append(nil, from, callID))
+	return a, string(k.AppendCallee(nil, to, a, callID))
 }
 
 func TestTokenRoundTrip(t *testing.T) { // RFC 5626 §5.2: a flow token that only we can have made
@@ -165,6 +169,24 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
+func FuzzDecode(f *testing.F) {
+	f.Add("AgkDAgAAAAAAAAEDab0cuyHytp_uALN817x2Tyb3oueLPrer")
+	f.Add("AgkDAgAAAAAAAAEDab0cuyHytp/uALN817x2Tyb3oueLPrer")
+	f.Add("AgkDAgAAAAAAAAEDab0cuyHytp_uALN817x2Tyb3oueLPre=")
+	f.Add("AgkDAgAAAAAAAAEDab0cuyHytp_uALN817x2Tyb3oueLP\r\nr")
+	f.Fuzz(func(t *testing.T, text string) {
+		var raw rawToken
+		ok := raw.decode(text)
+		want, err := base64.RawURLEncoding.Strict().DecodeString(text)
+		if good := err == nil && len(text) == TokenLen && len(want) == rawLen; ok != good {
+			t.Fatalf("%q: %v, want %v", text, ok, good)
+		}
+		if ok && !bytes.Equal(raw[:], want) {
+			t.Fatalf("%q: %x, want %x", text, raw, want)
+		}
+	})
+}
+
 // BenchmarkRoutePair is what each in-dialog request pays to find its way: both
 // tokens checked and the flow found.
 func BenchmarkRoutePair(b *testing.B) {
@@ -173,10 +195,11 @@ func BenchmarkRoutePair(b *testing.B) {
 	for range 10_000 {
 		flows = append(flows, tab.Open(ws()))
 	}
-	x, y := pair(k, Token{Flow: flows[1].ID}, Token{Flow: flows[5000].ID})
+	const callID = "a84b4c76-e667-10ab-8f3e-2b6d1c9f0e57"
+	x, y := pairOf(k, Token{Flow: flows[1].ID}, Token{Flow: flows[5000].ID}, callID)
 	b.ReportAllocs()
 	for b.Loop() {
-		_, to, ok := k.VerifyPair(x, y, "call")
+		_, to, ok := k.VerifyPair(x, y, callID)
 		if !ok || tab.ByID(to.Flow) == nil {
 			b.Fatal("not found")
 		}
