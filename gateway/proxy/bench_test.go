@@ -82,8 +82,9 @@ func BenchmarkCall(b *testing.B) {
 	path := string(r.keys.Append(nil, flow.Token{Side: flow.Registered, Flow: fb.ID, Name: name}, ""))
 	r.aors["bob"] = []Target{{URI: "sip:bob@phone.invalid;transport=ws", Route: []string{"<sip:" + path + "@192.0.2.1;lr;ob>"}, Name: name}}
 
-	caller := string(r.keys.Append(nil, flow.Token{Side: flow.Caller, Flow: fa.ID, Name: fa.Names()[0]}, ""))
-	callee := string(r.keys.Append(nil, flow.Token{Side: flow.Callee, Flow: fb.ID, Name: name}, caller))
+	const callID = "4d1c0b7ae95f@alice.invalid" // of all calls, as the tokens are for one; tags and branches tell them apart
+	caller := string(r.keys.Append(nil, flow.Token{Side: flow.Caller, Flow: fa.ID, Name: fa.Names()[0]}, callID))
+	callee := string(r.keys.AppendCallee(nil, flow.Token{Flow: fb.ID, Name: name}, caller, callID))
 	rrA, rrB := "<sip:"+caller+"@192.0.2.1:5060;transport=ws;lr>", "<sip:"+callee+"@192.0.2.1:5060;transport=ws;lr>"
 	request := func(method, uri, extra, to, branch, body string) *pattern {
 		cl := "\nContent-Length: 0\n\n"
@@ -91,7 +92,7 @@ func BenchmarkCall(b *testing.B) {
 			cl = "\nContent-Type: application/sdp\nContent-Length: 2212\n\n"
 		}
 		p := newPattern(method+" "+uri+" SIP/2.0\nVia: SIP/2.0/WS alice.invalid;branch=z9hG4bK"+benchID+branch+"\nMax-Forwards: 69\n"+extra+
-			"To: <sip:bob@example.com>"+to+"\nFrom: \"Alice\" <sip:alice@example.com>;tag=a"+benchID+"\nCall-ID: "+benchID+"xyz\nCSeq: 1 "+method+
+			"To: <sip:bob@example.com>"+to+"\nFrom: \"Alice\" <sip:alice@example.com>;tag=a"+benchID+"\nCall-ID: "+callID+"\nCSeq: 1 "+method+
 			"\nContact: <sip:alice@alice.invalid;transport=ws;ob>\nAllow: INVITE,ACK,CANCEL,BYE,UPDATE,MESSAGE,OPTIONS,REFER,INFO,NOTIFY\n"+
 			"Supported: ice,replaces,outbound\nUser-Agent: JsSIP 3.13.8"+cl, false)
 		p.text = append(p.text, body...)
@@ -100,7 +101,7 @@ func BenchmarkCall(b *testing.B) {
 	response := func(status, method, extra string) *pattern {
 		return newPattern("SIP/2.0 "+status+"\nVia: SIP/2.0/WS 192.0.2.1:5060;"+viaBranch+strings.Repeat("0", 32)+
 			"\nVia: SIP/2.0/WS alice.invalid;branch=z9hG4bK"+benchID+"i;received=198.51.100.1\n"+extra+
-			"From: \"Alice\" <sip:alice@example.com>;tag=a"+benchID+"\nTo: <sip:bob@example.com>;tag=b"+benchID+"\nCall-ID: "+benchID+"xyz\nCSeq: 1 "+
+			"From: \"Alice\" <sip:alice@example.com>;tag=a"+benchID+"\nTo: <sip:bob@example.com>;tag=b"+benchID+"\nCall-ID: "+callID+"\nCSeq: 1 "+
 			method+"\nContact: <sip:bob@phone.invalid;transport=ws>\nSupported: ice,replaces,outbound\nContent-Length: 0\n\n", true)
 	}
 	records, routes := "Record-Route: "+rrB+"\nRecord-Route: "+rrA+"\n", "Route: "+rrA+"\nRoute: "+rrB+"\n"
