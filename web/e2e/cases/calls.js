@@ -1,4 +1,4 @@
-// Calls between the two libraries, in every pairing; what callers are told.
+// Calls between the two libraries, in every pairing.
 
 import assert from 'node:assert/strict';
 import { scene } from '../lib/scene.js';
@@ -50,26 +50,6 @@ for (const [a, b] of mixed) {
     await Promise.all([alice.state('ended'), bob.state('ended')]);
     await bob.saw('<', 'CANCEL');
     await alice.saw('<', 'SIP/2.0 487');
-  });
-
-  scene(`${a} calls ${b}, who is busy: 486 comes through`, async (s) => {
-    const [alice, bob] = await s.two(a, b);
-    await alice.call(bob);
-    await bob.incoming();
-    await bob.act('reject', { args: [486] });
-    const call = await alice.state('ended');
-    assert.equal(call.end.status, 486);
-    assert.equal(call.end.by, 'remote');
-  });
-}
-
-for (const library of ['jssip', 'sipjs']) {
-  scene(`${library} calls somebody who is offline: 480, and somebody unknown: 404`, async (s) => {
-    const alice = await s.open('alice', library);
-    await alice.call(s.name('bob'));
-    assert.equal((await alice.state('ended')).end.status, 480);
-    await alice.call('nobody-of-that-name');
-    assert.equal((await alice.state('ended')).end.status, 404);
   });
 }
 

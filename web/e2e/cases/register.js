@@ -30,3 +30,23 @@ for (const library of ['jssip', 'sipjs']) {
     assert.equal((await alice.state('ended')).end.status, 480);
   });
 }
+
+// instanceIdAlwaysAdded has SIP.js write +sip.instance twice when it has a reg-id too.
+// RFC 3261 §7.3.1 allows a parameter once; the same value twice names one instance still.
+scene('sipjs writes +sip.instance twice in its Contact: it registers, is called and survives a cut', async (s) => {
+  const instance = crypto.randomUUID();
+  const [alice, bob] = await Promise.all([s.open('alice', 'jssip'), s.open('bob', 'sipjs', { instance })]);
+  const [register] = await bob.messages('>', 'REGISTER');
+  assert.equal(register.split(instance).length - 1, 2, register);
+  const accepted = (await bob.messages('<', 'SIP/2.0 200'))[0];
+  assert.match(accepted, /\r\nContact:[^\r]*;pub-gruu="/, 'an instance has a GRUU (RFC 5627)');
+  await s.connect(alice, bob);
+  await bob.cut();
+  await bob.registered();
+  const bindings = (await bob.messages('<', 'SIP/2.0 200')).at(-1).match(/^Contact:/gm);
+  assert.equal(bindings?.length, 1, 'the new registration takes the place of the old one (RFC 5626 §6)');
+  await alice.hangup();
+  await bob.state('ended');
+  assert.match(await alice.toldBye(), /^SIP\/2\.0 200/);
+  await s.connect(bob, alice);
+});

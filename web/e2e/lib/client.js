@@ -147,6 +147,12 @@ export class Client {
     await this.saw('*', 'WebSocket closed', closed + 1);
   }
 
+  // toldBye waits for the answer to a BYE that was sent here.
+  toldBye() {
+    return this.when((host) => host.messages().find((m) =>
+      m.dir === '<' && /^SIP\/2\.0 [2-6]/.test(m.text) && /\r\nCSeq: *\d+ BYE/i.test(m.text))?.text);
+  }
+
   async ladder() {
     const lines = await this.page.evaluate(() => window.host?.ladder() ?? []).catch(() => ['(page is gone)']);
     return [`--- ${this.user} (${this.library})`, ...lines, ...this.log].join('\n');

@@ -14,34 +14,56 @@ const domain = 'example.test';
 const binary = process.env.RINGWAY_BIN ?? fileURLToPath(new URL('../../../bin/ringway', import.meta.url));
 const startup = 10_000; // ms until it has to be ready
 
-// start gives { wsUrl, domain, stop, log }. users is { name: password };
-// settings are more lines of YAML.
-export async function start({ users, settings = [] }) {
+// start gives { wsUrl, wssUrl, ipv6Url, domain, stop, log, end, again }. users is
+// { name: password }; settings are keys of YAML, in place of what is here or
+// beside it; certificate is { cert, key }, files, for wssUrl, and ipv6 true for ipv6Url.
+export async function start({ users, settings = {}, certificate, ipv6 = false }) {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: make build, or set RINGWAY_BIN`);
   const dir = await mkdtemp(join(tmpdir(), 'ringway-e2e-'));
-  const [port, admin] = await freePorts(2);
+  const [port, admin, secure] = await freePorts(3);
+  const wsUrl = `ws://127.0.0.1:${port}/ws`;
+  const wssUrl = certificate && `wss://127.0.0.1:${secure}/ws`;
+  const ipv6Url = ipv6 ? `ws://[::1]:${port}/ws` : undefined;
   await writeFile(join(dir, 'users'), usersFile(users), { mode: 0o600 });
-  await writeFile(join(dir, 'ringway.yaml'), [
-    `domain: ${domain}`,
-    `listen: [ "ws://127.0.0.1:${port}/ws", "udp://127.0.0.1:${port}" ]`,
-    'users_file: users',
-    `state_dir: ${dir}`,
-    'origins: [ "*" ]',
-    `admin: 127.0.0.1:${admin}`,
-    'dead_peer_bye: 4s',
-    'reconnect_grace: 30s', // longer than a test waits: what ends sooner was not left to it
+  await writeFile(join(dir, 'ringway.yaml'), yaml({
+    domain,
+    listen: [wsUrl, wssUrl, ipv6Url, `udp://127.0.0.1:${port}`].filter(Boolean),
+    users_file: 'users',
+    state_dir: dir,
+    tls: certificate,
+    origins: ['*'],
+    admin: `127.0.0.1:${admin}`,
+    dead_peer_bye: '4s',
+    reconnect_grace: '30s', // longer than a test waits: what ends sooner was not left to it
     ...settings,
-    '',
-  ].join('\n'));
-  const child = run(['run', join(dir, 'ringway.yaml')]);
-  await ready(`http://127.0.0.1:${admin}/readyz`, child).catch((error) => stop(child, dir).then(() => { throw error; }));
+  }));
+  let child;
+  const again = async () => {
+    child = run(['run', join(dir, 'ringway.yaml')]);
+    await ready(`http://127.0.0.1:${admin}/readyz`, child);
+  };
+  await again().catch((error) => stop(child, dir).then(() => { throw error; }));
   return {
-    wsUrl: `ws://127.0.0.1:${port}/ws`,
+    wsUrl,
+    wssUrl,
+    ipv6Url,
     domain,
     log: () => child.lines.splice(0).join('\n'),
     stop: () => stop(child, dir),
+
+    // end asks the gateway to stop and gives its exit code when it has; again
+    // starts it on the same files, keys and ports.
+    end() {
+      child.kill('SIGTERM');
+      return child.exited;
+    },
+    again,
   };
 }
+
+// yaml writes keys and values: JSON is YAML.
+const yaml = (keys) => Object.entries(keys).filter(([, value]) => value !== undefined)
+  .map(([key, value]) => `${key}: ${JSON.stringify(value)}\n`).join('');
 
 // startDemo runs `ringway demo` and gives { url, stop } of the page that it prints.
 export async function startDemo() {

@@ -10,9 +10,12 @@ import { wire } from './wire.js';
 
 // A role is a tone to be known by; users have a number behind, one per scene,
 // so that no scene sees another's registrations.
-const roles = { alice: 500, bob: 900, carol: 1400, dave: 2100 };
+const roles = { alice: 500, bob: 900, carol: 1400, dave: 2100, erin: 2900, frank: 3700 };
 const scenes = 200;
 const password = 'secret';
+
+// foreign says why a test that sets more than users is skipped on another gateway.
+export const foreign = process.env.ADAPTER ? 'only ringway is set up for it' : false;
 
 let browser;
 let gateway;
@@ -48,6 +51,23 @@ class Scene {
     this.number = number;
     this.clients = [];
     this.wires = [];
+    this.pages = pages;
+    this.gateway = gateway;
+    this.browser = browser;
+    this.opened = []; // what only this scene needs
+  }
+
+  // alone gives the scene a gateway of its own.
+  async alone(options) {
+    const users = Object.fromEntries(Object.keys(roles).map((role) => [this.name(role), password]));
+    this.gateway = this.keep(await startGateway({ users, ...options }));
+    return this.gateway;
+  }
+
+  // keep has a thing stopped or closed when the scene is over.
+  keep(thing) {
+    this.opened.push(thing);
+    return thing;
   }
 
   name(role) {
@@ -56,11 +76,11 @@ class Scene {
 
   // tab opens a phone and starts to register it; it does not wait.
   async tab(role, library, overrides = {}) {
-    const context = await browser.newContext();
+    const context = await this.browser.newContext();
     const client = new Client(await context.newPage(), {
       library,
-      ws: gateway.wsUrl,
-      domain: gateway.domain,
+      ws: this.gateway.wsUrl,
+      domain: this.gateway.domain,
       user: this.name(role),
       password,
       hz: roles[role],
@@ -68,7 +88,7 @@ class Scene {
       ...overrides,
     });
     this.clients.push(client);
-    await client.start(pages.url);
+    await client.start(this.pages.url);
     return client;
   }
 
@@ -81,7 +101,7 @@ class Scene {
 
   // wired opens a phone on a network of its own, client.wire.
   async wired(role, library) {
-    const own = await wire(gateway.wsUrl);
+    const own = await wire(this.gateway.wsUrl);
     this.wires.push(own);
     const client = await this.open(role, library, { ws: own.wsUrl });
     client.wire = own;
@@ -105,12 +125,13 @@ class Scene {
 
   async report() {
     const parts = await Promise.all(this.clients.map((c) => c.ladder()));
-    return [...parts, gateway.log?.() ?? ''].join('\n');
+    return [...parts, this.gateway.log?.() ?? ''].join('\n');
   }
 
   async close() {
     await Promise.all(this.clients.map((c) => c.close().catch(() => {})));
     await Promise.all(this.wires.map((w) => w.stop()));
+    await Promise.all(this.opened.map((o) => o.stop?.() ?? o.close()));
   }
 }
 
@@ -124,13 +145,13 @@ function within(ms, promise) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-// scene declares a test.
-export function scene(name, body, options = {}) {
-  test(name, { timeout: 60_000, ...options }, async (t) => {
+// scene declares a test; limit is ms that its body may take.
+export function scene(name, body, { limit = 45_000, ...options } = {}) {
+  test(name, { timeout: limit + 15_000, ...options }, async (t) => {
     const s = new Scene(++count);
     gateway.log?.(); // what it said before is another test's
     try {
-      await within(45_000, body(s, t));
+      await within(limit, body(s, t));
     } catch (error) {
       for (const line of (await s.report()).split('\n')) t.diagnostic(line);
       throw error;

@@ -15,13 +15,14 @@ export class SIPjsPhone {
   }
 
   async start() {
-    const { ws, user, password, outbound = false } = this.config;
+    const { ws, user, password, outbound = false, instance = false } = this.config;
     const media = ({ video }) => Promise.resolve(this.host.stream(Boolean(video)));
     this.ua = new UserAgent({
       uri: this.uri(user),
       authorizationUsername: user,
       authorizationPassword: password,
       transportOptions: { server: ws },
+      ...(instance && { instanceId: instance, instanceIdAlwaysAdded: true }),
       logLevel: 'error',
       logBuiltinEnabled: false,
       sipExtensionReplaces: SIP.SIPExtension.Supported,
@@ -39,7 +40,7 @@ export class SIPjsPhone {
         },
       },
     });
-    this.registerer = new Registerer(this.ua, outbound ? { regId: 1 } : {});
+    this.registerer = new Registerer(this.ua, instance ? { instanceId: instance, regId: 1 } : outbound ? { regId: 1 } : {});
     this.registerer.stateChange.addListener((state) => {
       if (state !== RegistererState.Registered) this.host.set({ registered: false });
     });
@@ -47,9 +48,11 @@ export class SIPjsPhone {
     await this.register();
   }
 
-  // reconnect is the page's business with SIP.js.
+  // reconnect is the page's business with SIP.js: again and again until it is back.
   async reconnect() {
-    await this.ua.reconnect();
+    while (!await this.ua.reconnect().then(() => true, () => false)) {
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
     await this.register();
   }
 
