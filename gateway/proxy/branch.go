@@ -26,6 +26,7 @@ type branch struct {
 	won       bool // its 2xx was forwarded
 	ended     bool // its late 2xx was answered with a BYE
 
+	reason   []string  // Reason lines of its CANCEL
 	answerBy time.Time // ping a silent WebSocket flow
 	tryBy    time.Time // next hop
 	graceBy  time.Time // its flow is gone: until when it may come back
@@ -83,7 +84,7 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 	rc.mu.Lock()
 	b.started = true
 	if b.cancelled {
-		rc.todo(act{kind: actCancel, b: b, lines: rc.reason})
+		rc.todo(act{kind: actCancel, b: b, lines: b.reason})
 	}
 	rc.unlock()
 	if !f.Live() {
@@ -146,14 +147,14 @@ func (rc *responseContext) failedLocked(b *branch, err error) {
 }
 
 // abandonLocked gives a running branch up: its target ends with a, or goes on with
-// its next way. Late answers are seen to.
-func (rc *responseContext) abandonLocked(b *branch, a answer) {
+// its next way. Late answers are seen to; reason is for its CANCEL.
+func (rc *responseContext) abandonLocked(b *branch, a answer, reason []string) {
 	if b.done {
 		return
 	}
 	b.abandoned = true
 	rc.closeBranchLocked(b)
-	rc.cancelBranchLocked(b)
+	rc.cancelBranchLocked(b, reason)
 	rc.failWayLocked(b.t, a)
 }
 

@@ -26,7 +26,7 @@ func (rc *responseContext) Cancelled(_ *transaction.Server, cancel *sip.Message)
 func (rc *responseContext) callerGone() {
 	rc.mu.Lock()
 	if rc.invite {
-		rc.cancelLocked([]string{`Reason: SIP;cause=480;text="Caller is gone"`})
+		rc.cancelLocked(tooLate)
 	}
 	rc.unlock()
 }
@@ -45,7 +45,7 @@ func (rc *responseContext) cancelPendingLocked() {
 		switch t.state {
 		case running:
 			if rc.invite {
-				rc.cancelBranchLocked(t.branch)
+				rc.cancelBranchLocked(t.branch, rc.reason)
 			}
 		case holding:
 			rc.p.waiting.remove(&t.wait)
@@ -62,13 +62,13 @@ func (rc *responseContext) cancelPendingLocked() {
 }
 
 // cancelBranchLocked sends the CANCEL once the branch has a provisional (RFC 3261 §9.1).
-func (rc *responseContext) cancelBranchLocked(b *branch) {
+func (rc *responseContext) cancelBranchLocked(b *branch, reason []string) {
 	if b.cancelled || !rc.invite {
 		return
 	}
-	b.cancelled = true
+	b.cancelled, b.reason = true, reason
 	if b.started {
-		rc.todo(act{kind: actCancel, b: b, lines: rc.reason})
+		rc.todo(act{kind: actCancel, b: b, lines: reason})
 	}
 }
 

@@ -147,3 +147,31 @@ func TestCallersTabDies(t *testing.T) {
 		})
 	}
 }
+
+// RFC 3326 §2: every CANCEL that is ours says why, so that a phone can tell a missed call from one
+// that was declined or answered elsewhere. (The caller's own: TestCancelPassesReasonAndWaitsFor487.)
+func TestCancelOfOursSaysWhy(t *testing.T) {
+	for _, c := range []struct {
+		name, want string
+		do         func(r *rig, bob *peer)
+	}{
+		{"ring_timeout", `SIP;cause=408;text="No answer"`, func(*rig, *peer) { pass(121 * time.Second) }},
+		{"un-REGISTER", `SIP;cause=480;text="Unregistered"`, func(r *rig, bob *peer) { r.proxy.Unregistered(bob.flow.ID, bob.agent) }},
+		{"Timer C", `SIP;cause=408;text="No progress"`, func(r *rig, _ *peer) { pass(186 * time.Second) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				if c.name == "Timer C" {
+					r.proxy.Times.Ring = time.Hour
+				}
+				alice, tabs, inv, _ := r.fork(1)
+				tabs[0].answer(inv[0], 180)
+				alice.get("180")
+				c.do(r, tabs[0])
+				if got := tabs[0].get("CANCEL").Value(sip.Reason); got != c.want {
+					t.Errorf("Reason %q, want %q", got, c.want)
+				}
+			})
+		})
+	}
+}

@@ -147,7 +147,11 @@ func TestLateAnswersOfAnAbandonedHop(t *testing.T) {
 		inv := two.get("INVITE")
 		alice.get("100")
 		one.answer(late, 180)
-		one.answer(one.get("CANCEL"), 200)
+		c := one.get("CANCEL")
+		if got := c.Value(sip.Reason); got != `SIP;cause=408;text="Another server is tried"` { // RFC 3326 §2
+			t.Errorf("Reason %q", got)
+		}
+		one.answer(c, 200)
 		alice.quiet()
 		two.answer(inv, 200)
 		alice.get("200")

@@ -69,7 +69,7 @@ func (rc *responseContext) ringTimeout() *sip.StatusError {
 }
 
 func (rc *responseContext) forwardBestLocked(a answer) {
-	out := spliceResponse(a.msg)
+	out := rc.spliceResponse(a.msg) // never nil: the request is there still
 	rc.best.addChallenges(a.msg, out)
 	rc.sendLocked(a.from, a.msg, out)
 }

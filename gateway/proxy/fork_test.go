@@ -129,6 +129,9 @@ func TestForked6xx(t *testing.T) {
 		tabs[0].get("ACK")
 		alice.quiet()
 		c := tabs[1].get("CANCEL")
+		if got := c.Value(sip.Reason); got != `SIP;cause=603;text="Decline"` { // RFC 3326 §2
+			t.Errorf("Reason %q", got)
+		}
 		tabs[1].answer(c, 200)
 		tabs[1].answer(inv[1], 487)
 		tabs[1].get("ACK")

@@ -119,7 +119,7 @@ func (rc *responseContext) appendRecordRoutes(b []byte, a *act, f *flow.Flow) []
 		name = rc.p.upstreamName(a.w.Upstream)
 	}
 	var callee [flow.TokenLen]byte
-	tok := rc.p.Keys.AppendCallee(callee[:0], flow.Token{Node: rc.p.Node, Flow: f.ID, Name: name}, rc.caller, rc.req.CallID())
+	tok := rc.p.Keys.AppendCallee(callee[:0], flow.Token{Node: rc.p.Node, Flow: f.ID, Name: name}, rc.caller, a.req.CallID())
 	b = appendRecordRoute(b, string(tok), f.Info())
 	b = append(b, '\n')
 	return appendRecordRoute(b, rc.caller, rc.from.Info())

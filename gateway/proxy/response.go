@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -30,6 +31,7 @@ type responseContext struct {
 	name     flow.Name // the caller's, where the request can form a dialog
 	caller   string    // its token
 	loop     uint64
+	vias     uint64 // what of its Vias a response must have (viasOf)
 	breadth  int
 	user     uint64 // whose INVITE it is counted as
 	invite   bool
@@ -57,6 +59,7 @@ type responseContext struct {
 	rung      bool     // some 101–199 came
 	decided   bool     // a 6xx came: nothing more is tried
 	reason    []string // Reason lines of the CANCELs
+	ownVias   string   // the request's Vias, once a response came with others
 
 	timer   transaction.Timer
 	armed   time.Time // when timer goes off; zero: not armed
@@ -97,6 +100,7 @@ const (
 func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, set []Target) *responseContext {
 	rc := &responseContext{p: p, tx: tx, from: tx.Flow(), route: *r, req: req, started: time.Now()}
 	rc.invite = req.Method() == "INVITE"
+	rc.vias = p.viasOf(req, 0)
 	rc.inDialog = r.pair
 	rc.targets = newTargets(rc, set)
 	rc.branches = rc.oneBranch[:0]
@@ -319,11 +323,21 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 	rc.closeLocked(b.w.Upstream)
 }
 
+// Why branches are cancelled and late answers ended (RFC 3326 §2): a phone keeps its list of missed calls by it.
 var (
-	elsewhere = []string{`Reason: SIP;cause=200;text="Call completed elsewhere"`} // RFC 3326 §2
-	tooLate   = []string{`Reason: SIP;cause=480;text="Caller is gone"`}
-	noVia     = []string{`Reason: SIP;cause=502;text="Answer without the caller's Via"`}
+	elsewhere    = reason(200, "Call completed elsewhere")
+	tooLate      = reason(480, "Caller is gone")
+	noVia        = reason(502, "Answer without the caller's Via")
+	noAnswer     = reason(408, "No answer")
+	noProgress   = reason(408, "No progress")
+	nextHop      = reason(408, "Another server is tried")
+	lostFlow     = reason(480, "Connection lost")
+	unregistered = reason(480, "Unregistered")
 )
+
+func reason(cause int, text string) []string {
+	return []string{`Reason: SIP;cause=` + strconv.Itoa(cause) + `;text="` + text + `"`}
+}
 
 // ghostReason says why an answer that came too late is ended.
 func (rc *responseContext) ghostReason() []string {
@@ -360,6 +374,7 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 		a = answer{err: sip.Refuse(408, "Request Timeout")}
 	case status >= 600:
 		rc.decided = true
+		rc.reason = reason(status, sip.StatusText(status))
 		rc.cancelPendingLocked()
 	case status == 503 && len(b.w.Hops) > 0 && !b.proceeded:
 		if t.left() {
@@ -392,17 +407,29 @@ func (rc *responseContext) failWayLocked(t *target, a answer) {
 
 // forwardLocked passes a response on as it is, without our Via (§16.7 steps 3 and 9).
 func (rc *responseContext) forwardLocked(b *branch, m *sip.Message) {
-	rc.sendLocked(b, m, spliceResponse(m))
+	if out := rc.spliceResponse(m); out != nil {
+		rc.sendLocked(b, m, out)
+	}
 }
 
 // splices are for responses, which need theirs only until they are sent.
 var splices = sync.Pool{New: func() any { return new(sip.Splice) }}
 
-func spliceResponse(m *sip.Message) *sip.Splice {
+// spliceResponse is nil for a response that nobody above us would take.
+func (rc *responseContext) spliceResponse(m *sip.Message) *sip.Splice {
 	out := splices.Get().(*sip.Splice)
 	*out = m.Splice()
 	out.PopVia()
+	if !rc.returnVias(m, out) {
+		release(out)
+		return nil
+	}
 	return out
+}
+
+func release(out *sip.Splice) {
+	*out = sip.Splice{}
+	splices.Put(out)
 }
 
 // sendLocked queues it for the caller. Relay runs under the context's lock, which is
@@ -413,6 +440,5 @@ func (rc *responseContext) sendLocked(b *branch, m *sip.Message, out *sip.Splice
 	}
 	rc.p.Counters.Responses.Add(1)
 	rc.tx.Forward(m.Status(), out.Append(make([]byte, 0, len(m.String())+8)))
-	*out = sip.Splice{}
-	splices.Put(out)
+	release(out)
 }

@@ -75,12 +75,12 @@ func due(d *time.Time, now time.Time) bool {
 
 func (rc *responseContext) tickLocked(now time.Time) {
 	if due(&rc.graceBy, now) && !rc.from.Current().Live() {
-		rc.cancelLocked([]string{`Reason: SIP;cause=480;text="Caller is gone"`})
+		rc.cancelLocked(tooLate)
 	}
 	if due(&rc.ringBy, now) && !rc.closedLocked() {
 		rc.p.Counters.RingTimeouts.Add(1)
 		rc.timedOut = true
-		rc.reason = []string{`Reason: SIP;cause=408;text="No answer"`}
+		rc.reason = noAnswer
 		rc.cancelPendingLocked()
 	}
 	for _, t := range rc.targets {
@@ -109,19 +109,19 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 			rc.holdLocked(b.t, b.name)
 			return
 		}
-		rc.abandonLocked(b, answer{err: errAway})
+		rc.abandonLocked(b, answer{err: errAway}, lostFlow)
 	case due(&b.tryBy, now):
 		rc.p.Counters.Failovers.Add(1)
-		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")})
+		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")}, nextHop)
 	case due(&b.answerBy, now):
 		rc.todo(act{kind: actPing, b: b, f: b.to})
 	case due(&b.timerC, now):
 		rc.p.Counters.TimerC.Add(1)
 		if b.proceeded || b.heard {
-			rc.cancelBranchLocked(b) // its 487, or 64*T1 without one, ends it
+			rc.cancelBranchLocked(b, noProgress) // its 487, or 64*T1 without one, ends it
 			return
 		}
-		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")})
+		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")}, noProgress)
 	}
 }
 
@@ -133,7 +133,7 @@ func (b *branch) ponged(f *flow.Flow, alive bool) {
 	rc := b.t.rc
 	rc.mu.Lock()
 	if !b.done && b.to == f && !b.heard && b.w.hold == 0 {
-		rc.abandonLocked(b, answer{err: errAway}) // within a dialog the close below starts the wait
+		rc.abandonLocked(b, answer{err: errAway}, lostFlow) // within a dialog the close below starts the wait
 	}
 	rc.unlock()
 	rc.p.Counters.DeadFlows.Add(1)
@@ -153,10 +153,10 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 	case len(b.w.Hops) > 0:
 		if !b.proceeded {
 			rc.p.Counters.Failovers.Add(1)
-			rc.abandonLocked(b, answer{err: unavailable(nil)})
+			rc.abandonLocked(b, answer{err: unavailable(nil)}, nextHop)
 		}
 	case why.Gone() || b.t.left():
-		rc.abandonLocked(b, answer{err: errAway})
+		rc.abandonLocked(b, answer{err: errAway}, lostFlow)
 	default:
 		b.graceBy = rc.now().Add(rc.p.Times.Grace)
 		rc.armLocked()
@@ -177,7 +177,7 @@ func (b *branch) unregistered(name flow.Name) {
 	rc := b.t.rc
 	rc.mu.Lock()
 	if rc.invite && !rc.inDialog && b.w.Name == name {
-		rc.abandonLocked(b, answer{err: errAway})
+		rc.abandonLocked(b, answer{err: errAway}, unregistered)
 	}
 	rc.unlock()
 }
