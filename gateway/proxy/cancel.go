@@ -48,7 +48,7 @@ func (rc *responseContext) cancelPendingLocked() {
 				rc.cancelBranchLocked(t.branch, rc.reason)
 			}
 		case holding:
-			rc.p.waiting.remove(&t.wait)
+			rc.p.leaveWaits(t)
 			if rc.final == 0 {
 				rc.endLocked(t, rc.unsentLocked())
 			} else {

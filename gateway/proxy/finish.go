@@ -84,7 +84,7 @@ func (rc *responseContext) closeLocked(up string) {
 	p.watch.remove(&rc.watch)
 	rc.todo(act{kind: actFinished, req: rc.req, n: rc.final, up: up})
 	for _, t := range rc.targets {
-		p.waiting.remove(&t.wait)
+		p.leaveWaits(t)
 		t.ways = t.ways[t.way : t.way+1 : t.way+1]
 		t.way, t.hop = 0, 0
 	}

@@ -422,3 +422,55 @@ func TestTargetRefreshIsNoted(t *testing.T) {
 		}
 	})
 }
+
+// RFC 5626 §5.3: any flow of an instance will do. While all are away the call waits for whichever of its reg-ids
+// comes back first, and goes to its contact.
+func TestInstanceWithAllFlowsAway(t *testing.T) {
+	for back := range 3 {
+		bubble(t, func(r *rig) {
+			alice := r.phone("alice", "")
+			var flows []*peer
+			for _, id := range []string{"-1", "-2", "-3"} {
+				p := r.phone("bob", id)
+				tgt := p.target()
+				tgt.Instance = r.keys.NameOf("bob@example.com", "urn:uuid:1", 0, "")
+				r.aors["bob"] = append(r.aors["bob"], tgt)
+				flows = append(flows, p)
+			}
+			for _, p := range flows {
+				p.hangup(sip.CloseLost)
+			}
+			alice.request("INVITE", "sip:bob@example.com", "c1")
+			alice.get("100")
+			pass(4 * time.Second)
+			again := flows[back].back().register()
+			inv := again.get("INVITE")
+			if want := r.aors["bob"][back].URI; inv.RequestURI() != want {
+				t.Errorf("Request-URI %s, want %s", inv.RequestURI(), want)
+			}
+			second := flows[(back+1)%3].back().register() // one flow is enough
+			second.quiet()
+			again.answer(inv, 486)
+			alice.get("486")
+			r.clean()
+		})
+	}
+}
+
+// Nobody of them comes back: 480 after reconnect_grace, and nothing waits on.
+func TestInstanceStaysAway(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, one, two := r.phone("alice", ""), r.phone("bob", "-1"), r.phone("bob", "-2")
+		for _, p := range []*peer{one, two} {
+			tgt := p.target()
+			tgt.Instance = r.keys.NameOf("bob@example.com", "urn:uuid:1", 0, "")
+			r.aors["bob"] = append(r.aors["bob"], tgt)
+			p.hangup(sip.CloseLost)
+		}
+		alice.request("INVITE", "sip:bob@example.com", "c1")
+		alice.get("100")
+		pass(5100 * time.Millisecond)
+		alice.get("480")
+		r.clean()
+	})
+}

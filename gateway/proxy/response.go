@@ -219,7 +219,7 @@ func (rc *responseContext) tryLocked(t *target) {
 		t.advance()
 		rc.tryLocked(t)
 	case f == nil:
-		rc.holdLocked(t, name)
+		rc.holdLocked(t)
 	case rc.usedLocked(f):
 		rc.failWayLocked(t, answer{err: errAway}) // a client answers 482 to a second branch
 	default:
@@ -229,6 +229,7 @@ func (rc *responseContext) tryLocked(t *target) {
 
 func (rc *responseContext) launchLocked(t *target, f *flow.Flow, name flow.Name) {
 	t.state = reaching
+	t.tried |= 1 << t.way
 	rc.todo(act{kind: actLaunch, req: rc.req, t: t, w: t.current(), f: f, name: name})
 }
 

@@ -121,7 +121,15 @@ type target struct {
 	branch    *branch // the newest
 	breadth   int     // its share of Max-Breadth (RFC 5393 §5.3.3)
 	holdUntil time.Time
-	wait      waitNode
+	tried     uint64    // ways that have had a branch, by bit
+	waits     []wayWait // while holding, for whichever way comes back first
+}
+
+// wayWait is the wait for the flow of one way.
+type wayWait struct {
+	t    *target
+	way  int
+	node waitNode
 }
 
 type targetState uint8

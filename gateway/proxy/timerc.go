@@ -85,8 +85,8 @@ func (rc *responseContext) tickLocked(now time.Time) {
 	}
 	for _, t := range rc.targets {
 		if t.state == holding && !now.Before(t.holdUntil) {
-			rc.p.waiting.remove(&t.wait)
-			rc.failWayLocked(t, answer{err: errAway})
+			rc.p.leaveWaits(t)
+			rc.endLocked(t, answer{err: errAway}) // no way was there
 		}
 	}
 	for _, b := range rc.branches { // a copy of the slice: branches that start now have nothing due
@@ -106,7 +106,8 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 		if b.w.hold > 0 && !b.heard { // it never got there: it waits for the client, beyond the end of its binding
 			b.abandoned = true
 			rc.closeBranchLocked(b)
-			rc.holdLocked(b.t, b.name)
+			b.t.tried &^= 1 << b.t.way
+			rc.holdLocked(b.t)
 			return
 		}
 		rc.abandonLocked(b, answer{err: errAway}, lostFlow)
@@ -200,21 +201,16 @@ func (b *branch) moveLocked(f *flow.Flow) {
 	rc.p.watch.add(&b.watch, f, b)
 }
 
-// holdLocked lets t wait for a flow that speaks for name (RFC 3261 leaves us this
-// time: the caller hears 100).
-func (rc *responseContext) holdLocked(t *target, name flow.Name) {
+// holdLocked lets t wait for the flow of any way that has not been tried (RFC 3261 leaves us
+// this time: the caller hears 100).
+func (rc *responseContext) holdLocked(t *target) {
 	w := t.current()
-	if name == (flow.Name{}) || w.path {
-		rc.endLocked(t, answer{err: errAway})
-		return
-	}
 	t.holdUntil = rc.started.Add(w.hold)
 	if w.hold == 0 {
 		t.holdUntil = rc.now().Add(rc.p.Times.Grace)
 	}
 	t.state = holding
-	if !rc.p.waiting.add(&t.wait, waitKey{name: name}, rc.req.CallID(), t) {
-		rc.p.Counters.drop(DropHeldFull)
+	if !rc.waitLocked(t) {
 		rc.endLocked(t, answer{err: errAway})
 		return
 	}
@@ -223,22 +219,63 @@ func (rc *responseContext) holdLocked(t *target, name flow.Name) {
 		rc.tx.Reply(&sip.Reply{Status: 100})
 	}
 	rc.armLocked()
-	if f := rc.p.Flows.ByName(name); f != nil && rc.p.waiting.remove(&t.wait) {
-		rc.launchLocked(t, f, name) // it came back meanwhile
+	for i := range t.waits {
+		name := t.waits[i].node.key.name
+		if f := rc.p.Flows.ByName(name); f != nil && rc.p.waiting.remove(&t.waits[i].node) {
+			rc.backLocked(&t.waits[i], f) // it came back meanwhile
+			return
+		}
+	}
+}
+
+// waitLocked enters the waits of t; false when there is nobody to wait for, or no room.
+func (rc *responseContext) waitLocked(t *target) bool {
+	t.waits = make([]wayWait, 0, len(t.ways)) // anew: the last ones may be about to wake
+	for i := range t.ways {
+		if t.ways[i].path || len(t.ways[i].Hops) > 0 || t.tried>>i&1 != 0 {
+			continue
+		}
+		if _, name := rc.p.flowOf(&t.ways[i]); name != (flow.Name{}) {
+			t.waits = append(t.waits, wayWait{t: t, way: i, node: waitNode{key: waitKey{name: name}}})
+		}
+	}
+	for i := range t.waits {
+		n := &t.waits[i].node
+		if !rc.p.waiting.add(n, n.key, rc.req.CallID(), &t.waits[i]) {
+			rc.p.Counters.drop(DropHeldFull)
+			rc.p.leaveWaits(t)
+			return false
+		}
+	}
+	return len(t.waits) > 0
+}
+
+// leaveWaits ends all waits of t.
+func (p *Proxy) leaveWaits(t *target) {
+	for i := range t.waits {
+		p.waiting.remove(&t.waits[i].node)
 	}
 }
 
 // wake: the user agent is back.
-func (t *target) wake(f *flow.Flow) {
-	rc := t.rc
+func (w *wayWait) wake(f *flow.Flow) {
+	rc := w.t.rc
 	rc.mu.Lock()
-	if t.state == holding {
-		rc.p.Counters.Released.Add(1)
-		if rc.usedLocked(f) {
-			rc.failWayLocked(t, answer{err: errAway})
-		} else {
-			rc.launchLocked(t, f, t.wait.key.name)
-		}
+	if w.t.state == holding && rc.final == 0 {
+		rc.backLocked(w, f)
 	}
 	rc.unlock()
+}
+
+// backLocked goes on with the way whose flow is there.
+func (rc *responseContext) backLocked(w *wayWait, f *flow.Flow) {
+	t := w.t
+	rc.p.leaveWaits(t)
+	rc.p.Counters.Released.Add(1)
+	t.way, t.hop = w.way, 0
+	if rc.usedLocked(f) {
+		rc.failWayLocked(t, answer{err: errAway})
+		return
+	}
+	rc.launchLocked(t, f, w.node.key.name)
 }
