@@ -15,6 +15,8 @@ type byteSet [2]uint64
 
 func (s *byteSet) add(c rune)      { s[c>>6] |= 1 << (c & 63) }
 func (s *byteSet) has(c byte) bool { return c < 0x80 && s[c>>6]&(1<<(c&63)) != 0 }
+
+// MatchString reports whether s fits.
 func (d *dial) MatchString(s string) bool {
 	if len(s) < len(d.at) {
 		return false
@@ -39,13 +41,8 @@ func (d *dial) MatchString(s string) bool {
 	return true
 }
 
-// dialPattern is pattern as a dial, or nil when it is not of that kind.
-func dialPattern(pattern string) *dial {
-	re, err := syntax.Parse(pattern, syntax.Perl)
-	if err != nil {
-		return nil
-	}
-	re = re.Simplify()
+// dialOf is a simplified pattern as a dial, or nil when it is not of that kind.
+func dialOf(re *syntax.Regexp) *dial {
 	if re.Op != syntax.OpConcat || re.Sub[0].Op != syntax.OpBeginText {
 		return nil
 	}
@@ -119,3 +116,47 @@ func bytesOf(re *syntax.Regexp) []byteSet {
 	}
 	return sets
 }
+
+// dialOfPrefix is the dial of all texts that begin with prefix; nil where it is not ASCII.
+func dialOfPrefix(prefix string) *dial {
+	d := &dial{anyEnd: true}
+	for _, c := range prefix {
+		if c >= 0x80 {
+			return nil
+		}
+		var s byteSet
+		s.add(c)
+		d.at = append(d.at, s)
+	}
+	return d
+}
+
+// covers reports whether whatever fits o fits d.
+func (d *dial) covers(o *dial) bool {
+	if len(o.at) < len(d.at) {
+		return false
+	}
+	for i := range d.at {
+		if !d.at[i].covers(&o.at[i]) {
+			return false
+		}
+	}
+	rest := o.at[len(d.at):]
+	switch {
+	case d.anyEnd:
+		return true
+	case o.anyEnd:
+		return false
+	case d.tail == nil:
+		return len(rest) == 0 && o.tail == nil
+	}
+	for i := range rest {
+		if !d.tail.covers(&rest[i]) {
+			return false
+		}
+	}
+	return o.tail == nil || d.tail.covers(o.tail)
+}
+
+// covers reports whether s has all of o.
+func (s *byteSet) covers(o *byteSet) bool { return o[0]&^s[0] == 0 && o[1]&^s[1] == 0 }

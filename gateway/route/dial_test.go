@@ -37,8 +37,12 @@ func TestDialPatterns(t *testing.T) {
 		"^[0-9]+$": true, "^00": true, "^1[0-9]{3}$": true, "^(00)[1-9][0-9]*$": true, `^\+[0-9]+$`: true, `^\d+$`: true, "^alice$": true, "^$": true, "^[0-9]+": true,
 		"00": false, "^(0|00)": false, "(?i)^alice$": false, "^a?b$": false, "^[^0-9]+$": false, "^é$": false, "^[0-9]*1$": false, "(?m)^1$": false, ".*": false, "^1$2": false,
 	} {
-		if got := dialPattern(pattern) != nil; got != simple {
-			t.Errorf("dialPattern(%q) is simple: %v, want %v", pattern, got, simple)
+		p, err := compilePattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.dial != nil; got != simple {
+			t.Errorf("%q is simple: %v, want %v", pattern, got, simple)
 		}
 	}
 }
@@ -55,8 +59,12 @@ func FuzzDial(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if d := dialPattern(pattern); d != nil && d.MatchString(s) != re.MatchString(s) {
-			t.Errorf("%q on %q: dial %v, regexp %v", pattern, s, d.MatchString(s), re.MatchString(s))
+		p, err := compilePattern(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.run.MatchString(s) != re.MatchString(s) {
+			t.Errorf("%q on %q: dial %v, regexp %v", pattern, s, p.run.MatchString(s), re.MatchString(s))
 		}
 	})
 }

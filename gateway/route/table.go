@@ -12,9 +12,9 @@ import (
 // Facts are what rules look at in a request.
 type Facts struct {
 	Method string
-	Domain string // of the Request-URI, in lower case
+	Domain string // of the Request-URI
 	User   string // as UserOf gives it
-	Caller string // From's user@host, host in lower case; asked for only where Table.Uses says so
+	Caller string // From's user@host, host in lower case; needed only where Table.Uses says so
 	Source Source
 	// Header is all values of the lines of that name; nil: there are none.
 	Header func(name string) []string
@@ -28,93 +28,87 @@ type Source struct {
 	Authenticated bool
 }
 
-// Table is compiled rules; it never changes.
-type Table struct {
-	rules []compiled
-	uses  Uses
-}
-
 // Uses says which facts that cost something the rules ask for.
 type Uses struct{ Caller, Header bool }
 
-type matcher interface{ MatchString(string) bool }
-
-type compiled struct {
+// Route is a compiled rule.
+type Route struct {
 	Rule
-	domain string
-	user   matcher // nil: any
-	caller matcher
-	header []headerCond
-	dead   bool // a condition does not compile
+	Index int // in the list
+
+	// Refusal is the answer of a rule that rejects; nil otherwise.
+	Refusal *sip.StatusError
+
+	cond    *condition
+	replace *regexp.Regexp // Match.User again, for Rewrite.Replace
 }
 
-type headerCond struct {
-	name    string
-	pattern matcher // nil: any value
-}
-
-// Compile prepares rules; a rule of which a finding is an Error matches nothing or not what it should.
-func Compile(rules []Rule) (*Table, []Finding) {
-	t := &Table{rules: make([]compiled, len(rules))}
-	var found []Finding
-	for i := range rules {
-		c := &t.rules[i]
-		c.Rule = rules[i]
-		c.domain = hostKey(c.Match.Domain)
-		pattern := func(key, s string) matcher {
-			if s == "" {
-				return nil
-			}
-			m, err := CompileUser(s)
-			if err != nil {
-				c.dead = true
-				found = append(found, Finding{i, key, Error, err.Error() + "; write a regular expression (RE2) such as ^[0-9]+$"})
-			}
-			return m
-		}
-		c.user = pattern("match.user", c.Match.User)
-		c.caller = pattern("match.caller", c.Match.Caller)
-		for _, h := range c.Match.Header {
-			c.header = append(c.header, headerCond{h.Name, pattern("match.header."+h.Name, h.Pattern)})
-			t.uses.Header = true
-		}
-		t.uses.Caller = t.uses.Caller || c.caller != nil
-	}
-	return t, found
+// Table is compiled rules; it never changes.
+type Table struct {
+	routes []Route
+	uses   Uses
+	// Who sends decides first: a rule for users is none for upstreams.
+	users     *index
+	upstreams map[string]*index
 }
 
 // Uses says what Decide needs to be told.
 func (t *Table) Uses() Uses { return t.uses }
 
-// CompileUser prepares one pattern. Dial patterns of the usual kind, such as
-// ^[0-9]+$ or ^00, become a comparison byte by byte; the rest stay regular expressions.
-func CompileUser(pattern string) (interface{ MatchString(string) bool }, error) {
-	re, err := regexp.Compile(pattern)
-	if err != nil {
-		return nil, err
+// Len is the number of rules.
+func (t *Table) Len() int { return len(t.routes) }
+
+// Decide is the first rule that fits, nil for none: then only registered users can
+// be reached. It allocates nothing, whatever the rules (but what f.Header does).
+func (t *Table) Decide(f *Facts) *Route {
+	ix := t.users
+	if f.Source.Upstream != "" {
+		ix = t.upstreams[f.Source.Upstream]
 	}
-	if d := dialPattern(pattern); d != nil {
-		return d, nil
+	if ix == nil || !plain(f.User) {
+		return nil
 	}
-	return re, nil
+	i := ix.first(f)
+	if i < 0 {
+		return nil
+	}
+	return &t.routes[i]
 }
 
-// Decide is the first rule that fits, nil for none: then only registered users can be reached.
-func (t *Table) Decide(f *Facts) *Rule {
-	for i := range t.rules {
-		if c := &t.rules[i]; c.fits(f) {
-			return &c.Rule
+// plain reports whether a user has no control characters: nobody dials such, and "."
+// in a pattern would not fit them.
+func plain(user string) bool {
+	for i := 0; i < len(user); i++ {
+		if user[i] < ' ' || user[i] == 0x7f {
+			return false
 		}
 	}
-	return nil
+	return true
 }
 
-func (c *compiled) fits(f *Facts) bool {
+// condition is what of a rule is asked when a request is routed, the cheap parts first.
+type condition struct {
+	methods []string
+	prefix  string
+	user    matcher // nil: any
+	source  []Peer
+	caller  matcher
+	header  []headerCond
+
+	// What only compiling needs.
+	domain  string
+	senders senders
+	keys    []string // each user that fits begins with one of them; none: none fits
+	regexps [2]*pattern
+}
+
+// fits reports whether all holds but what the index has seen to: sender and domain.
+func (c *condition) fits(f *Facts) bool {
 	switch {
-	case c.dead, !c.admits(f.Source.Upstream), c.domain != "" && c.domain != f.Domain,
-		!strings.HasPrefix(f.User, c.Match.Prefix), c.user != nil && !c.user.MatchString(f.User),
-		len(c.Match.Method) > 0 && !slices.Contains(c.Match.Method, f.Method),
-		len(c.Match.Source) > 0 && !slices.ContainsFunc(c.Match.Source, func(p Peer) bool { return p.is(&f.Source) }),
+	case len(c.methods) > 0 && !slices.Contains(c.methods, f.Method),
+		!strings.HasPrefix(f.User, c.prefix),
+		c.user != nil && !c.user.MatchString(f.User),
+		len(c.source) > 0 && !sentBy(c.source, &f.Source),
 		c.caller != nil && !c.caller.MatchString(f.Caller):
 		return false
 	}
@@ -126,15 +120,13 @@ func (c *compiled) fits(f *Facts) bool {
 	return true
 }
 
-// admits reports whether the rule is for requests of an upstream, or with "" of users.
-func (c *compiled) admits(upstream string) bool {
-	if len(c.From) > 0 {
-		if upstream == "" {
-			return slices.Contains(c.From, Users)
+func sentBy(peers []Peer, s *Source) bool {
+	for i := range peers {
+		if peers[i].is(s) {
+			return true
 		}
-		return slices.Contains(c.From, upstream)
 	}
-	return upstream == "" || slices.ContainsFunc(c.Match.Source, func(p Peer) bool { return p.Upstream == upstream })
+	return false
 }
 
 func (p *Peer) is(s *Source) bool {
@@ -147,12 +139,17 @@ func (p *Peer) is(s *Source) bool {
 	return p.Net.Contains(s.Addr.Unmap())
 }
 
+type headerCond struct {
+	name    string
+	pattern *pattern // nil: any value
+}
+
 func (h *headerCond) fits(f *Facts) bool {
 	if f.Header == nil {
 		return false
 	}
 	for _, v := range f.Header(h.name) {
-		if h.pattern == nil || h.pattern.MatchString(v) {
+		if h.pattern == nil || h.pattern.run.MatchString(v) {
 			return true
 		}
 	}
@@ -160,4 +157,7 @@ func (h *headerCond) fits(f *Facts) bool {
 }
 
 // hostKey is the form in which domains are compared.
-func hostKey(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
+func hostKey(host string) string {
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+}
