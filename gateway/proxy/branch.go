@@ -15,6 +15,7 @@ type branch struct {
 	tx      *transaction.Client
 	to      *flow.Flow
 	name    flow.Name // whom to speaks for
+	from    string    // the caller's From, where the copy may have another
 	records int       // Record-Route values that the request left with
 
 	started   bool // Start has returned
@@ -66,7 +67,7 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 		rc.unlock()
 		return
 	}
-	b := &branch{t: t, w: a.w, to: f, name: a.name}
+	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a)}
 	if rc.invite {
 		b.records = 2 + countValues(req, sip.RecordRoute)
 	}

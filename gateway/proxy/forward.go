@@ -18,7 +18,7 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 	out := new(sip.Splice)
 	*out = req.Splice()
 	stamp(out, rc.from.Info())
-	rc.setURI(req, out, w)
+	rc.setURI(req, out, w, a.hop.Host)
 	out.SetMaxForwards(req.MaxForwards() - 1)
 	rc.setRoutes(req, out, w)
 	var lines [768]byte
@@ -34,6 +34,11 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 		out.PushRecordRoutes(callee, caller)
 	}
 	setBreadth(req, out, a.t.breadth)
+	if w.Rewrite != nil {
+		if err := w.Rewrite(req, out); err != nil {
+			return nil, err
+		}
+	}
 	if rc.p.Branch != nil {
 		if err := rc.p.Branch(req, out, rc.from, f, w); err != nil {
 			return nil, err
@@ -48,8 +53,14 @@ func stamp(out *sip.Splice, from *sip.ConnInfo) {
 }
 
 // setURI is step 2, and what §16.4 left of a strict router's request.
-func (rc *responseContext) setURI(req *sip.Message, out *sip.Splice, w *Target) {
+func (rc *responseContext) setURI(req *sip.Message, out *sip.Splice, w *Target, host string) {
 	switch {
+	case host != "":
+		uri := w.URI
+		if uri == "" {
+			uri = req.RequestURI()
+		}
+		out.SetURI(atHost(uri, host))
 	case w.URI != "":
 		out.SetURI(w.URI)
 	case rc.route.strict != "":

@@ -436,6 +436,7 @@ func release(out *sip.Splice) {
 // sendLocked queues it for the caller. Relay runs under the context's lock, which is
 // what keeps responses in order: it must not block or call the proxy.
 func (rc *responseContext) sendLocked(b *branch, m *sip.Message, out *sip.Splice) {
+	b.restoreFrom(m, out)
 	if rc.p.Relay != nil {
 		rc.p.Relay(rc.tx, m, out, b.to)
 	}

@@ -13,6 +13,7 @@ import (
 type Hop struct {
 	Addr      netip.AddrPort
 	Transport sip.Transport // 0: UDP or TCP by the size of the request
+	Host      string        // "host[:port]" that the Request-URI gets, "" leaves its own
 }
 
 // Target is one way to deliver a request: over a flow (Route, Name) or to a hop (Hops).
@@ -29,6 +30,9 @@ type Target struct {
 	Hops       []Hop
 	Upstream   string // whose hops they are, "" for a user agent
 	TryTimeout time.Duration
+	// Rewrite changes the copy after our own lines; an error ends the branch with its
+	// status. From may change: the caller gets its own back in responses. Optional.
+	Rewrite func(req *sip.Message, out *sip.Splice) error
 
 	id   flow.ID       // flow to prefer, of an in-dialog token
 	hold time.Duration // how long to wait for a flow that is away; 0: Times.Grace
