@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/ringway/ringway/gateway/admin"
+	"github.com/ringway/ringway/sip/transport"
 )
 
 // adminServer is the operator's HTTP listener; without an address it does nothing.
@@ -34,9 +36,17 @@ func (a *adminServer) listen() (err error) {
 		return nil
 	}
 	if a.opened, err = net.Listen("tcp", a.addr); err != nil {
-		return fmt.Errorf("admin: %w", err)
+		return fmt.Errorf("admin %s: %w", a.addr, adminError(err))
 	}
 	return nil
+}
+
+// adminError is err of a listening call in few words.
+func adminError(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return errors.New("address already in use; give admin another, or off")
+	}
+	return transport.ListenError(err)
 }
 
 func (a *adminServer) run(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rs/zerolog"
@@ -48,12 +49,14 @@ type app struct {
 	newServer      func(*gateway.Config, zerolog.Logger) (server, error)
 	signals        <-chan os.Signal // nil until serve asks for them: other verbs end as any program does
 	exit           func(code int)   // at once
+	drain          time.Duration    // how long calls that are being set up may take to finish
 }
 
-func main() {
-	a := &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, newServer: newServer, exit: os.Exit}
-	os.Exit(a.main(os.Args[1:]))
+func newApp() *app {
+	return &app{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, newServer: newServer, exit: os.Exit, drain: 30 * time.Second}
 }
+
+func main() { os.Exit(newApp().main(os.Args[1:])) }
 
 // leave carries the exit code of --help out of the parser.
 type leave int

@@ -78,10 +78,12 @@ func command(t *testing.T, stdin string, change func(*app), args ...string) resu
 	}
 	w.Close()
 	var out, errOut bytes.Buffer
-	a := &app{stdin: r, stdout: &out, stderr: &errOut, newServer: func(*gateway.Config, zerolog.Logger) (server, error) {
+	a := newApp()
+	a.stdin, a.stdout, a.stderr = r, &out, &errOut
+	a.newServer = func(*gateway.Config, zerolog.Logger) (server, error) {
 		t.Error("made a server")
 		return nil, errors.New("unexpected")
-	}}
+	}
 	if change != nil {
 		change(a)
 	}

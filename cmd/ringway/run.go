@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/rs/zerolog"
 	"golang.org/x/term"
@@ -27,9 +26,6 @@ type server interface {
 }
 
 func newServer(cfg *gateway.Config, log zerolog.Logger) (server, error) { return gateway.New(cfg, log) }
-
-// drainLimit is how long calls that are being set up may take to finish.
-const drainLimit = 30 * time.Second
 
 func stopSignals() <-chan os.Signal {
 	c := make(chan os.Signal, 2)
@@ -82,7 +78,7 @@ func (a *app) serve(cfg *gateway.Config, log zerolog.Logger, ready func()) error
 }
 
 func (a *app) stop(gw server, cancel func(), ended <-chan error) error {
-	ctx, done := context.WithTimeout(context.Background(), drainLimit)
+	ctx, done := context.WithTimeout(context.Background(), a.drain)
 	defer done()
 	drained := make(chan error, 1)
 	go func() { drained <- gw.Shutdown(ctx) }()
@@ -93,7 +89,7 @@ func (a *app) stop(gw server, cancel func(), ended <-chan error) error {
 			return runErr
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("calls were cut off: not finished after %s", drainLimit)
+			return fmt.Errorf("calls were cut off: not finished after %s", a.drain)
 		}
 		return err
 	case <-a.signals:
