@@ -29,20 +29,25 @@ var crlf = []byte("\r\n")
 // scratch holds messages while they are read.
 var scratch = sync.Pool{New: func() any { b := make([]byte, 8<<10); return &b }}
 
-// read is the flow's reader, from its start to its end.
+// read is the flow's reader, from its start to its end. It waits for a message
+// right here: a parked goroutine keeps its stack, and the collector halves one of which
+// a quarter is used, 8 KiB only below some 1.2 KiB of frames (TestIdleStack).
 func (f *Flow) read() {
 	defer f.ended()
-	for f.next() {
+	for {
+		kind, r, err := f.ws.NextReader()
+		if err != nil {
+			f.Close(f.why(err))
+			return
+		}
+		if !f.take(kind, r) {
+			return
+		}
 	}
 }
 
-// next reads and handles one message; false ends the flow.
-func (f *Flow) next() bool {
-	kind, r, err := f.ws.NextReader()
-	if err != nil {
-		f.Close(f.why(err))
-		return false
-	}
+// take reads and handles one message; false ends the flow.
+func (f *Flow) take(kind int, r io.Reader) bool {
 	p := scratch.Get().(*[]byte)
 	n, err := readAll(r, p, f.srv.cfg.MaxMessage)
 	text, wrong := "", sip.CloseReason("")
