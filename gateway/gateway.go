@@ -197,7 +197,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	parts := []func(context.Context) error{
-		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.admin.run, g.rotateKeys,
+		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.admin.run, g.rotateKeys, newMemory().run,
 	}
 	ended := make(chan error, len(parts))
 	var running sync.WaitGroup
