@@ -28,6 +28,8 @@ var floors = []struct {
 }{
 	{"cmd/ringway", []string{"gateway", "web/phone"}},
 	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/route", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
+	{"gateway/trunk", []string{"gateway/trunk/locate", "sip", "sip/flow", "sip/digest"}},
+	{"gateway/trunk/locate/...", []string{"sip"}},
 	{"gateway/...", []string{"sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
 	{"registrar/storetest", []string{"registrar", "sip", "sip/flow"}},
 	{"registrar/redis", []string{"registrar"}},
@@ -44,6 +46,7 @@ var homes = []struct{ library, room string }{
 	{"github.com/emiago/sipgo", "sip/..."},
 	{"github.com/gorilla/websocket", "gateway/ws/..."},
 	{"github.com/pion/sdp", "gateway/policy"},
+	{"github.com/miekg/dns", "gateway/trunk/locate/..."},
 	{"github.com/goccy/go-yaml", "gateway"},
 	{"github.com/prometheus/", "gateway/admin"},
 	{"github.com/redis/", "registrar/redis"},
@@ -138,6 +141,8 @@ func TestForbiddenImportsAreNoticed(t *testing.T) {
 		{"gateway/proxy", "github.com/emiago/sipgo/sip"}, {"gateway", "github.com/gorilla/websocket"}, {"sip", "github.com/pion/sdp/v3"},
 		{"cmd/ringway", "github.com/goccy/go-yaml/ast"}, {"gateway", "github.com/prometheus/client_golang/prometheus"},
 		{"registrar", "github.com/redis/go-redis/v9"}, {"gateway", "github.com/alecthomas/kong"}, {"gateway", "golang.org/x/term"},
+		{"gateway/trunk", "github.com/miekg/dns"}, {"gateway", module + "/gateway/trunk/locate"}, {"gateway/trunk/locate", module + "/gateway/trunk"},
+		{"gateway/trunk/locate", module + "/sip/flow"}, {"gateway/trunk", module + "/gateway/trunk/locate/dnstest"},
 	} {
 		if bad := violations([]goPackage{{module + "/" + c.room, []string{c.imports}}}); len(bad) != 1 {
 			t.Errorf("%s may import %s: %q", c.room, c.imports, bad)
