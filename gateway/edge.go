@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"time"
 
 	"github.com/ringway/ringway/gateway/proxy"
@@ -41,6 +42,20 @@ func (n *network) Reach(h proxy.Hop, size int, done func(*flow.Flow, error)) {
 // Ping asks whether the client of a WebSocket is there.
 func (n *network) Ping(f *flow.Flow, within time.Duration, done func(alive bool)) {
 	n.web.Ping(f, within, done)
+}
+
+// bound are the names of aor's bindings over f (proxy.Config.Bound).
+func (g *Gateway) bound(aor string, f *flow.Flow) (names []flow.Name) {
+	list, err := g.registrar.Lookup(context.Background(), aor)
+	if err != nil {
+		return nil
+	}
+	for i := range list {
+		if f.SpeaksFor(list[i].Name) {
+			names = append(names, list[i].Name)
+		}
+	}
+	return names
 }
 
 // bindingChanged logs and counts what happens to registrations (registrar.Config.OnEvent).

@@ -68,7 +68,7 @@ func (p *Proxy) ackUpstream(m *sip.Message, from *flow.Flow, r route) {
 		done(p.liveFlow(t.id, t.Name), nil)
 		return
 	}
-	p.Network.Reach(t.Hops[0], len(m.String())+added, done)
+	p.reachOr(t.id, r.dstName, t.Hops[0], len(m.String())+added, done)
 }
 
 func (p *Proxy) sendAck(m *sip.Message, from *flow.Flow, r *route, f *flow.Flow) {

@@ -26,32 +26,25 @@ func (p *Proxy) byeSurvivor(callID string, dead, alive *Party) {
 		}
 		return
 	}
-	hop, ok := p.upstreamHop(alive)
-	if !ok {
+	id, hops := alive.Flow, p.Identity.Hops(alive.Upstream)
+	next := alive.Contact
+	if len(alive.Routes) > 0 {
+		next, _ = addrOf(alive.Routes[0])
+	}
+	if u, err := sip.ParseURI(next); err == nil {
+		id, hops = p.wayTo(alive.Upstream, id, &u)
+	}
+	if len(hops) == 0 {
+		if f := p.Flows.ByID(id); f != nil {
+			p.sendOwn(&bye, f)
+		}
 		return
 	}
-	p.Network.Reach(hop, added, func(f *flow.Flow, err error) {
+	p.reachOr(id, alive.Upstream, hops[0], added, func(f *flow.Flow, err error) {
 		if err == nil {
 			p.sendOwn(&bye, f)
 		}
 	})
-}
-
-// upstreamHop is where a request to an upstream party goes.
-func (p *Proxy) upstreamHop(to *Party) (Hop, bool) {
-	next := to.Contact
-	if len(to.Routes) > 0 {
-		next, _ = addrOf(to.Routes[0])
-	}
-	if u, err := sip.ParseURI(next); err == nil {
-		if hop, ok := p.Identity.HopOf(to.Upstream, &u); ok {
-			return hop, true
-		}
-	}
-	if hops := p.Identity.Hops(to.Upstream); len(hops) > 0 {
-		return hops[0], true
-	}
-	return Hop{}, false
 }
 
 // endGhost acknowledges a 2xx that came too late (its branch was given up and the

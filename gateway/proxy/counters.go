@@ -18,13 +18,14 @@ const (
 	DropLate408                 // 408 to a non-INVITE, not sent (RFC 4320 §4.2)
 	DropNoVia                   // response whose only Via is ours (§16.7 step 3)
 	DropForeignVia              // late response with other Vias than its request had (§16.7 step 3)
+	DropReturn                  // response to an upstream whose connection closed and that takes no other (§18.2.2)
 	DropOwn                     // BYE or ACK of ours that what the peer said does not let us make
 	dropCount                   // keep last
 )
 
 // String is the label.
 func (d Drop) String() string {
-	return [...]string{"ack_no_token", "ack_stranger", "ack_unproven", "ack_away", "ack_hops", "ack_send", "ack_bad", "held_full", "late_408", "no_via", "foreign_via", "own_request"}[d]
+	return [...]string{"ack_no_token", "ack_stranger", "ack_unproven", "ack_away", "ack_hops", "ack_send", "ack_bad", "held_full", "late_408", "no_via", "foreign_via", "response_unreturned", "own_request"}[d]
 }
 
 // Drops lists all reasons.
@@ -51,6 +52,7 @@ type Counters struct {
 	DeadFlows      atomic.Uint64 // WebSocket flows closed for silence
 	GhostAnswers   atomic.Uint64 // late 2xx that we acknowledged and ended
 	ViasMended     atomic.Uint64 // responses whose Vias were not those of their request
+	Reopened       atomic.Uint64 // connections to an upstream for a response
 	DeadPeerByes   atomic.Uint64 // BYEs sent for a peer that is gone
 	Contexts       atomic.Int64  // response contexts without a final response now
 	refused        [7]atomic.Uint64

@@ -56,7 +56,9 @@ func (rc *responseContext) finishLocked(last *target) {
 	if a.msg != nil {
 		rc.forwardBestLocked(a)
 	} else {
-		rc.tx.Refuse(a.err)
+		if rc.tx.Refuse(a.err); !rc.from.Live() {
+			rc.reopenLocked(a.err.Code, nil)
+		}
 	}
 	rc.closeLocked(up)
 }

@@ -67,15 +67,16 @@ func (g *goneAgent) Expired(*transaction.Timer) {
 }
 
 // sameUser reports whether f proved an AOR that name's user agent has proved, on
-// a flow that lives or has just ended.
+// a flow that lives or has just ended. Where several users shared that flow, it is the one
+// whose name it is.
 func (p *Proxy) sameUser(name flow.Name, f *flow.Flow) bool {
-	var aors []string
-	if old := p.Flows.ByName(name); old != nil {
+	old, aors := p.Flows.ByName(name), []string(nil)
+	if old != nil {
 		aors = old.AORs()
-	} else {
-		if g := p.gone.of(name); g != nil {
-			aors = g.aors
-		}
+	} else if g := p.gone.of(name); g != nil {
+		old, aors = g.f, g.aors
 	}
-	return slices.ContainsFunc(aors, f.Is)
+	return slices.ContainsFunc(aors, func(aor string) bool {
+		return f.Is(aor) && (len(aors) == 1 || p.Bound == nil || slices.Contains(p.Bound(aor, old), name))
+	})
 }

@@ -36,6 +36,8 @@ type Config struct {
 	// Speaks reports whether what the peer proved to be covers name, for a flow that name is
 	// not bound to, where the proxy does not know it itself (after a restart). Optional.
 	Speaks func(f *flow.Flow, name flow.Name) bool
+	// Bound are the names of aor's user agents on f, asked for a flow that several users share. Optional.
+	Bound func(aor string, f *flow.Flow) []flow.Name
 	// Branch is run over each copy of a request before it leaves (header hygiene, SDP); an error ends the branch
 	// with its status. Optional.
 	Branch func(req *sip.Message, out *sip.Splice, from, to *flow.Flow, t *Target) error
@@ -55,7 +57,7 @@ type Config struct {
 	MaxBreadth int
 	// MaxInvites bounds the INVITEs that one Caller has pending. 0: it does not.
 	MaxInvites int
-	// Caller is the user whose INVITE it is, "" for one that is not counted. Optional.
+	// Caller is the user whose request it is, "" for one whose INVITEs are not counted. Optional.
 	Caller func(req *sip.Message, from *flow.Flow) string
 }
 
@@ -138,6 +140,7 @@ type Proxy struct {
 	gone    goneList
 	calls   callTable
 	invites inviteCount
+	homes   homes
 	names   sync.Map // upstream name → flow.Name
 }
 
@@ -149,6 +152,7 @@ func New(cfg Config) *Proxy {
 	p.watch.init()
 	p.waiting.init()
 	p.gone.init()
+	p.homes.init()
 	p.calls.init(cfg.MaxCalls)
 	return p
 }
@@ -188,6 +192,7 @@ func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flo
 	if r.pair {
 		p.calls.seen(req)
 	}
+	p.homes.note(from, req.TopVia())
 	rc := newContext(p, tx, req, &r, targets)
 	rc.loop, rc.breadth, rc.user = loop, breadth, user
 	tx.SetUser(rc)

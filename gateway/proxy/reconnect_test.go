@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
 )
 
 // the instance is back on a new connection: in-dialog requests of
@@ -472,5 +473,41 @@ func TestInstanceStaysAway(t *testing.T) {
 		pass(5100 * time.Millisecond)
 		alice.get("480")
 		r.clean()
+	})
+}
+
+// RFC 5626 §5.3: one connection of several users (an edge proxy's, a phone with lines). The caller's token names the
+// one in From: when he is back elsewhere, the dialog follows him and nobody else.
+func TestTokenNamesTheCallerOfASharedFlow(t *testing.T) {
+	bubble(t, func(r *rig) {
+		bob, shared := r.phone("bob", ""), r.phone("carol", "")
+		r.aors["bob"] = []Target{bob.target()}
+		carol := shared.agent
+		shared.name, shared.agent = "alice", r.keys.NameOf("alice@example.com", "", 1, "sip:alice@phone.invalid")
+		alice := shared.register()
+		r.proxy.Caller = func(req *sip.Message, _ *flow.Flow) string {
+			return req.Value(sip.From)[len("<sip:"):strings.Index(req.Value(sip.From), ">")]
+		}
+		r.proxy.Bound = func(aor string, f *flow.Flow) []flow.Name {
+			return map[string][]flow.Name{"alice@example.com": {r.keys.NameOf("alice@example.com", "", 1, "sip:alice@phone.invalid")}, "carol@example.com": {carol}}[aor]
+		}
+		from, to := r.call(alice, bob, "bob", "c1")
+		_, b, ok := r.keys.VerifyPair(userOf(to.routes[0]), userOf(to.routes[1]), "c1")
+		if !ok || b.Side != flow.Caller || b.Name != alice.agent {
+			t.Errorf("the caller's token %+v names somebody else", b)
+		}
+		other := alice.back() // carol is back first, and gets nothing of alice's
+		alice.hangup(sip.CloseLost)
+		other.name, other.agent = "carol", carol
+		other.register()
+		from.p = other // she shared alice's connection and is no party of his calls
+		from.send("BYE")
+		other.get("403")
+		to.send("INFO")
+		other.quiet()
+		again := alice.back().register()
+		again.answer(again.get("INFO"), 200)
+		bob.get("200")
+		r.aors["alice"] = nil
 	})
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"sync"
@@ -33,6 +34,7 @@ type responseContext struct {
 	loop     uint64
 	vias     uint64 // what of its Vias a response must have (viasOf)
 	breadth  int
+	port     uint16 // at which the caller listens, by its Via
 	user     uint64 // whose INVITE it is counted as
 	invite   bool
 	inDialog bool
@@ -78,6 +80,7 @@ type act struct {
 	f     *flow.Flow
 	name  flow.Name // whom f speaks for
 	hop   Hop
+	text  []byte
 	lines []string
 	resp  *sip.Message
 	n     int
@@ -95,12 +98,14 @@ const (
 	actGhost    // acknowledge and end a late 2xx
 	actFinished // tell of the final response
 	actForgotten
+	actReopen // a connection for a response
 )
 
 func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, set []Target) *responseContext {
 	rc := &responseContext{p: p, tx: tx, from: tx.Flow(), route: *r, req: req, started: time.Now()}
 	rc.invite = req.Method() == "INVITE"
 	rc.vias = p.viasOf(req, 0)
+	rc.port = cmp.Or(req.TopVia().Port, defaultPort(rc.from.Info().Transport))
 	rc.inDialog = r.pair
 	rc.targets = newTargets(rc, set)
 	rc.branches = rc.oneBranch[:0]
@@ -108,7 +113,7 @@ func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, se
 		if f := p.Flows.Adopt(rc.from); f != nil {
 			rc.from = f // a UDP peer gets a flow that can be looked up
 		}
-		rc.name = p.nameOf(rc.from)
+		rc.name = p.nameOf(req, rc.from)
 		var b [flow.TokenLen]byte
 		rc.caller = string(p.Keys.Append(b[:0], flow.Token{Node: p.Node, Side: flow.Caller, Flow: rc.from.ID, Name: rc.name}, rc.req.CallID()))
 	}
@@ -154,7 +159,7 @@ func (rc *responseContext) do(a *act) {
 		rc.launch(a, a.f)
 	case actReach:
 		b := *a
-		rc.p.Network.Reach(b.hop, len(b.req.String())+added, func(f *flow.Flow, err error) { rc.reached(&b, f, err) })
+		rc.p.reachOr(b.w.id, b.w.Upstream, b.hop, len(b.req.String())+added, func(f *flow.Flow, err error) { rc.reached(&b, f, err) })
 	case actCancel:
 		rc.p.Counters.Cancels.Add(1)
 		a.b.tx.Cancel(a.lines...)
@@ -168,6 +173,8 @@ func (rc *responseContext) do(a *act) {
 			rc.p.calls.end(a.req)
 		}
 		rc.p.finished(a.req, rc.from, a.n, a.up, rc.started)
+	case actReopen:
+		rc.reopen(a.hop, a.n, a.text)
 	case actForgotten:
 		rc.p.Counters.CallsForgotten.Add(1)
 		a.call.leave("forgotten")
@@ -441,6 +448,8 @@ func (rc *responseContext) sendLocked(b *branch, m *sip.Message, out *sip.Splice
 		rc.p.Relay(rc.tx, m, out, b.to)
 	}
 	rc.p.Counters.Responses.Add(1)
-	rc.tx.Forward(m.Status(), out.Append(make([]byte, 0, len(m.String())+8)))
+	if text := out.Append(make([]byte, 0, len(m.String())+8)); !rc.tx.Forward(m.Status(), text) {
+		rc.reopenLocked(m.Status(), text)
+	}
 	release(out)
 }

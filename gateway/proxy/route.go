@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/ringway/ringway/sip"
@@ -200,16 +201,28 @@ func (p *Proxy) isParty(t flow.Token, from *flow.Flow) bool {
 	return p.sameUser(t.Name, from) || p.Speaks != nil && p.Speaks(from, t.Name)
 }
 
-// nameOf is the name that stands for from in the Caller's token.
-func (p *Proxy) nameOf(from *flow.Flow) flow.Name {
+// nameOf is the name that stands for from in the Caller's token: of several that of the user
+// who sends req, for the others have no part in the dialog.
+func (p *Proxy) nameOf(req *sip.Message, from *flow.Flow) flow.Name {
 	if up := from.Upstream(); up != "" {
 		return p.upstreamName(up)
 	}
-	if names := from.Names(); len(names) > 0 {
+	names, aors := from.Names(), from.AORs()
+	aor := ""
+	if len(aors) > 0 {
+		aor = aors[0]
+	}
+	if len(aors) > 1 && p.Caller != nil {
+		aor = cmp.Or(p.Caller(req, from), aor)
+	}
+	if len(names) > 0 && len(aors) > 1 && p.Bound != nil {
+		names = p.Bound(aor, from)
+	}
+	if len(names) > 0 {
 		return names[0]
 	}
-	if aors := from.AORs(); len(aors) > 0 {
-		return p.Keys.NameOf(aors[0], "", 0, "")
+	if aor != "" {
+		return p.Keys.NameOf(aor, "", 0, "")
 	}
 	return flow.Name{}
 }

@@ -75,18 +75,8 @@ func (p *Proxy) tokenTarget(req *sip.Message, r *route) (Target, error) {
 	if err != nil {
 		return t, errBadURI
 	}
-	f := p.Flows.ByID(r.dst.Flow)
-	if hop, ok := p.Identity.HopOf(r.dstName, &u); ok {
-		if !reaches(f, &hop) {
-			t.Hops = []Hop{hop}
-		}
-		return t, nil
-	}
-	if f != nil {
-		return t, nil // a hop's connection, still open
-	}
-	t.Hops = p.Identity.Hops(r.dstName)
-	if len(t.Hops) == 0 {
+	t.id, t.Hops = p.wayTo(r.dstName, r.dst.Flow, &u)
+	if len(t.Hops) == 0 && p.Flows.ByID(t.id) == nil {
 		return t, errAway
 	}
 	return t, nil

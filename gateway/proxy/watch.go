@@ -91,6 +91,7 @@ func (p *Proxy) FlowClosed(f *flow.Flow, why sip.CloseReason) {
 	}
 	p.left(f)
 	if f.Upstream() != "" {
+		p.homes.forget(f.ID)
 		return // answers may come on another connection of the same hop
 	}
 	if why.Gone() {
