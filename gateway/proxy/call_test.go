@@ -421,6 +421,27 @@ func TestLoopAndSpiral(t *testing.T) {
 	}
 }
 
+// The same where the Request-URI names the PBX (ruri_host: hop): it comes back as it left, or as it came to us.
+func TestLoopOfARequestForTheHop(t *testing.T) {
+	for _, uri := range []string{"sip:200@203.0.113.1:5060", "sip:200@example.com"} {
+		bubble(t, func(r *rig) {
+			alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+			r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote, Host: "203.0.113.1:5060"}}, Upstream: "pbx"}}
+			r.aors["201"] = r.aors["200"]
+			alice.request("INVITE", "sip:200@example.com", "c1")
+			inv := pbx.get("INVITE")
+			if got := inv.RequestURI(); got != "sip:200@203.0.113.1:5060" {
+				t.Fatalf("Request-URI %s", got)
+			}
+			again := strings.Replace(inv.String(), "Via:", "Via: SIP/2.0/UDP 203.0.113.1;branch=z9hG4bKp1\r\nVia:", 1)
+			pbx.write(strings.Replace(again, inv.RequestURI(), uri, 1))
+			pbx.get("482")
+			pbx.write(strings.NewReplacer(inv.RequestURI(), "sip:201@example.com", "KP1", "KP2", "bKp1", "bKp2").Replace(again))
+			pbx.get("INVITE") // a spiral
+		})
+	}
+}
+
 // A PBX calls a WebSocket user and each side's in-dialog requests find their way; the
 // request to the PBX goes to its own address from the Contact, and never elsewhere.
 func TestCallFromUpstream(t *testing.T) {

@@ -18,11 +18,11 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 	out := new(sip.Splice)
 	*out = req.Splice()
 	stamp(out, rc.from.Info())
-	rc.setURI(req, out, w, a.hop.Host)
+	loop := rc.setURI(req, out, w, a.hop.Host)
 	out.SetMaxForwards(req.MaxForwards() - 1)
 	rc.setRoutes(req, out, w)
 	var lines [768]byte
-	b := appendVia(lines[:0], f.Info(), id, rc.loop)
+	b := appendVia(lines[:0], f.Info(), id, loop)
 	via := len(b)
 	if recordsRoute(req.Method()) {
 		b = rc.appendRecordRoutes(b, a, f)
@@ -52,21 +52,24 @@ func stamp(out *sip.Splice, from *sip.ConnInfo) {
 	out.StampVia(from.Remote.Addr().Unmap().String(), from.Remote.Port())
 }
 
-// setURI is step 2, and what §16.4 left of a strict router's request.
-func (rc *responseContext) setURI(req *sip.Message, out *sip.Splice, w *Target, host string) {
+// setURI is step 2, and what §16.4 left of a strict router's request. It returns the loop hash of what leaves.
+func (rc *responseContext) setURI(req *sip.Message, out *sip.Splice, w *Target, host string) uint64 {
 	switch {
 	case host != "":
 		uri := w.URI
 		if uri == "" {
 			uri = req.RequestURI()
 		}
-		out.SetURI(atHost(uri, host))
+		uri = atHost(uri, host)
+		out.SetURI(uri)
+		return rc.p.leavingAs(rc.loop, req, uri)
 	case w.URI != "":
 		out.SetURI(w.URI)
 	case rc.route.strict != "":
 		out.SetURI(rc.route.strict)
 		out.PopLastRoute()
 	}
+	return rc.loop
 }
 
 // setRoutes takes our Routes off, puts the rest of a Path on, and is step 6: a
