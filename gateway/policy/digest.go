@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"hash/maphash"
 	"sync/atomic"
 
 	"github.com/ringway/ringway/sip"
@@ -22,7 +23,7 @@ type DigestStats struct {
 	Challenged atomic.Int64 // no credentials for the realm
 	Expired    atomic.Int64 // stale: nonce too old
 	Replayed   atomic.Int64 // stale: nc not risen
-	Foreign    atomic.Int64 // stale: nonce of another flow, or from before a restart
+	Foreign    atomic.Int64 // stale: nonce of another flow or address, or from before a restart
 	Failed     atomic.Int64 // unknown user or wrong password
 	Malformed  atomic.Int64 // answered 400
 	Blocked    atomic.Int64 // too many failures before
@@ -123,11 +124,15 @@ func credentials(req *sip.Message, header sip.Header, realm string) (c digest.Cr
 	return c, false, err
 }
 
-// nonceFlow is the flow that a nonce is bound to: none on UDP, where an address
-// says little and NATs change it.
+// nonceFlow is what a nonce is bound to: a connection, on UDP the address it was sent to
+// (IPv6: the /64; a NAT may change the port). So who forges a source has no nonce for it, and
+// with any other his wrong passwords are stale and cost the address nothing.
 func nonceFlow(from *flow.Flow) uint64 {
-	if datagram(from) {
-		return 0
+	if !datagram(from) {
+		return uint64(from.ID)
 	}
-	return uint64(from.ID)
+	ip, n := network(from.Info().Remote.Addr())
+	return maphash.Bytes(addressSeed, ip[:n])
 }
+
+var addressSeed = maphash.MakeSeed()

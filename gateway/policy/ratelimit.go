@@ -61,11 +61,15 @@ func NewFlood(limit FloodLimit, now func() time.Time) *Flood {
 }
 
 // Admit implements Stage. On UDP, where there is nothing to close, a peer that goes
-// on too fast is served at the allowed pace.
+// on too fast is served at the allowed pace. What is forged in the name of an upstream or of
+// a UDP peer that has registered is never held against it.
 func (l *Flood) Admit(_ *sip.Message, from *flow.Flow) error {
+	if datagram(from) && from.Upstream() != "" {
+		return nil
+	}
 	now := l.peers.since()
 	ahead := time.Duration(l.peers.look(l.key(from)).until) - now
-	if ahead <= l.burst-l.every && !(datagram(from) && l.addressFull(from, now)) {
+	if ahead <= l.burst-l.every && !(forgeable(from) && l.addressFull(from, now)) {
 		return nil
 	}
 	l.Stats.Refused.Add(1)
@@ -91,11 +95,14 @@ func (l *Flood) Stray(from *flow.Flow) bool {
 	return !over
 }
 
-// Charge counts one refused request of a peer that has proved nothing.
+// forgeable reports whether anybody can send in the peer's name and be charged for it.
+func forgeable(from *flow.Flow) bool { return datagram(from) && !from.Proven() }
+
+// Charge counts one refused request of a peer that has proved nothing, or a wrong password.
 func (l *Flood) Charge(from *flow.Flow) {
 	now := int64(l.peers.since())
 	l.peers.update(l.key(from), func(c *cell) { c.until = max(c.until, now) + int64(l.every) })
-	if datagram(from) {
+	if forgeable(from) {
 		l.addresses.update(l.addressKey(from), func(c *cell) { c.until = max(c.until, now) + int64(l.every/addressShare) })
 	}
 }
@@ -110,9 +117,11 @@ func (l *Flood) addressKey(from *flow.Flow) uint64 {
 	return maphash.Bytes(l.addresses.seed, ip[:n])
 }
 
-// key is a connection's id, a UDP peer's address and port.
+// key is a connection's id, a UDP peer's address and port. One that has proved itself is
+// another than what anybody sends in its name: it pays for wrong passwords only, which
+// take a nonce sent to its address.
 func (l *Flood) key(from *flow.Flow) uint64 {
-	var b [18]byte
+	var b [19]byte
 	if !datagram(from) {
 		binary.BigEndian.PutUint64(b[:], uint64(from.ID))
 		return maphash.Bytes(l.peers.seed, b[:8])
@@ -121,6 +130,9 @@ func (l *Flood) key(from *flow.Flow) uint64 {
 	ip := remote.Addr().As16()
 	copy(b[:], ip[:])
 	binary.BigEndian.PutUint16(b[16:], remote.Port())
+	if from.Proven() {
+		b[18] = 1
+	}
 	return maphash.Bytes(l.peers.seed, b[:])
 }
 

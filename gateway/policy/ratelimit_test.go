@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -17,12 +18,11 @@ const (
 
 func TestFailedLoginsBlock(t *testing.T) { // so many per user and address a minute → a while of 403
 	r := newRoom(t)
-	udp, _ := r.open(sip.UDP, "198.51.100.2:5060")
 	try := func(user, password, remote string) int {
 		t.Helper()
 		f, _ := r.open(sip.UDP, remote)
 		from := "<sip:" + user + "@example.org>"
-		e := sip.AsStatus(r.id.Admit(r.request("REGISTER", "", from, from), udp))
+		e := sip.AsStatus(r.id.Admit(r.request("REGISTER", "", from, from), f))
 		err := r.id.Admit(r.request("REGISTER", "", from, from, r.answer(e, user, password, "REGISTER", "sip:example.org")), f)
 		if err == nil {
 			return 0
@@ -221,4 +221,91 @@ func TestWrongPasswordsOnAProvenFlowCount(t *testing.T) {
 		r.want(401, r.request("REGISTER", "", alice, alice, r.answer(e, user, "x", "REGISTER", "sip:example.org")), f)
 	}
 	r.want(503, r.request("REGISTER", "", alice, alice), f)
+}
+
+// wrong sends a REGISTER with a wrong password and a nonce that was sent to another UDP peer.
+func (r *room) wrong(user string, nonceOf, as *flow.Flow) *sip.StatusError {
+	r.t.Helper()
+	aor := "<sip:" + user + "@example.org>"
+	e := r.want(401, r.request("REGISTER", "", aor, aor), nonceOf)
+	return r.admit(r.request("REGISTER", "", aor, aor, r.answer(e, user, "wrong", "REGISTER", "sip:example.org")), as)
+}
+
+// attack: wrong passwords in the name of an address whose nonces the sender cannot receive lock nobody out
+// (RFC 7616 §5.5: a nonce bound to the client's address).
+func TestForgedFailuresLockNobodyOut(t *testing.T) {
+	for _, c := range []struct{ mine, victims, websocket string }{
+		{"203.0.113.9:5060", "198.51.100.2:5060", "198.51.100.2:4000"},
+		{"[2001:db8:9::1]:5060", "[2001:db8::1]:5060", "[2001:db8::1]:4000"},
+	} {
+		r := newRoom(t)
+		for range 2 * maxFailures {
+			e := r.wrong("alice", r.udp(c.mine), r.udp(c.victims))
+			if e == nil || e.Code != 401 || !strings.Contains(e.Headers[0], "stale=true") {
+				t.Fatalf("a nonce of another address is answered %v, want 401 stale", e)
+			}
+		}
+		if n := r.id.Digest.Stats.Failed.Load(); n != 0 {
+			t.Errorf("%d failed logins are counted", n)
+		}
+		f, _ := r.open(sip.WS, c.websocket)
+		r.register(f, "alice", "example.org")
+		r.register(r.udp(c.victims), "alice", "example.org")
+	}
+}
+
+// A NAT may give the phone another port, an IPv6 host another address of its /64, between challenge and answer.
+func TestNonceHoldsForTheAddress(t *testing.T) {
+	r := newRoom(t)
+	for _, c := range []struct {
+		to, from string
+		code     int
+	}{
+		{"198.51.100.2:5060", "198.51.100.2:1024", 0},
+		{"[::ffff:198.51.100.2]:5060", "198.51.100.2:1024", 0},
+		{"198.51.100.2:5060", "198.51.100.3:5060", 401},
+		{"[2001:db8::1]:5060", "[2001:db8::2]:5060", 0},
+		{"[2001:db8::1]:5060", "[2001:db8:0:1::1]:5060", 401},
+	} {
+		e := r.want(401, r.request("REGISTER", "", alice, alice), r.udp(c.to))
+		r.want(c.code, r.request("REGISTER", "", alice, alice, r.answer(e, "alice", "pw", "REGISTER", "sip:example.org")), r.udp(c.from))
+	}
+}
+
+// attack: what is forged in the name of a PBX or of a registered phone takes no INVITE from it.
+func TestForgedFloodSilencesNoUpstreamNorRegisteredPhone(t *testing.T) {
+	r := newRoom(t)
+	pbx, phone := r.udp("192.0.2.50:5060"), r.udp("198.51.100.2:5060")
+	r.register(phone, "bob", "example.org")
+	phone = r.flows.Adopt(phone)
+	for i := range 400 {
+		r.now = r.now.Add(time.Millisecond)
+		user := fmt.Sprint("user", i) // a block of one user's logins is not at stake here
+		e := r.want(401, r.request("REGISTER", "", alice, alice), r.udp(fmt.Sprintf("203.0.113.%d:5060", i%100)))
+		forged := r.request("REGISTER", "", alice, alice, r.answer(e, user, "wrong", "REGISTER", "sip:example.org"))
+		r.admit(forged, pbx)
+		r.admit(forged, phone)
+	}
+	for i := range 20_000 { // the share of the phone's address is used up
+		r.admit(r.request("INVITE", "", alice, bob), r.udp(fmt.Sprintf("198.51.100.2:%d", 10_000+i)))
+	}
+	r.want(503, r.request("INVITE", "", alice, bob), r.udp("198.51.100.2:9999"))
+	r.want(0, r.request("INVITE", "", "<sip:900@192.0.2.50>", bob), pbx)
+	r.want(407, r.request("INVITE", "", bob, alice), phone)
+}
+
+// A registered UDP phone that guesses passwords pays for that.
+func TestWrongPasswordsOfAProvenUDPPeerCount(t *testing.T) {
+	r := newRoom(t)
+	phone := r.udp("198.51.100.2:5060")
+	r.register(phone, "bob", "example.org")
+	phone = r.flows.Adopt(phone)
+	for i := range 100 {
+		if e := r.wrong(fmt.Sprint("user", i), phone, phone); e.Code != 401 {
+			t.Fatalf("%d: %v", i, e)
+		}
+	}
+	r.want(503, r.request("REGISTER", "", alice, alice), phone)
+	other := r.udp("198.51.100.2:5061")
+	r.want(401, r.request("REGISTER", "", alice, alice), other) // and nobody else does
 }

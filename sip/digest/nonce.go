@@ -91,8 +91,8 @@ func (sc *scratch) sign(flow uint64, realm string) []byte {
 }
 
 // Challenge returns the lines of a challenge, one per algorithm in the order
-// given: field ("WWW-Authenticate: ", "" for the value alone) and value. flow is 0
-// on UDP. The strongest goes first (RFC 8760 §2.4) and MD5 last: browsers' libraries
+// given: field ("WWW-Authenticate: ", "" for the value alone) and value. flow is what
+// the nonce is good for. The strongest goes first (RFC 8760 §2.4) and MD5 last: browsers' libraries
 // keep the last line only and know MD5 only (docs/adr/0004-md5-challenge-last.md).
 func (a *Authority) Challenge(field, realm string, flow uint64, stale bool, algs []Algorithm) []string {
 	sc := a.pool.Get().(*scratch)

@@ -49,7 +49,7 @@ type Request struct {
 	Realm  string
 	Method string
 	URI    string // Request-URI as it stands
-	Flow   uint64 // 0 on UDP
+	Flow   uint64 // as in Challenge
 }
 
 // Verify checks credentials; the error is nil for OK alone. Unknown users take
