@@ -30,6 +30,7 @@ type Config struct {
 	StateDir      string // keys live here; "": in memory, new at each start
 	Upstreams     []trunk.Group
 	Routes        []route.Rule // in order
+	Resolver      Resolver
 	Log           Log
 	Limits        Limits
 
@@ -79,8 +80,15 @@ func (l *Listener) bind() string {
 	return u.String()
 }
 
-// TLS is the certificate of wss and tls listeners, PEM files.
-type TLS struct{ Cert, Key string }
+// TLS is the certificate of wss and tls listeners, PEM files. ClientCA has signed the
+// certificates that upstreams show us; "" asks nobody for one.
+type TLS struct{ Cert, Key, ClientCA string }
+
+// Resolver says where host names are looked up.
+type Resolver struct {
+	Servers []string // IP:PORT of DNS servers; none: those of the machine
+	Timeout time.Duration
+}
 
 // User is one user's digest secrets; its realm is its domain. One of the hashes may be "".
 type User = digest.User
@@ -138,6 +146,7 @@ var Default = Config{
 		NonceTTL:           120 * time.Second,
 		MaxBreadth:         60,
 	},
+	Resolver:       Resolver{Timeout: 2 * time.Second},
 	ReconnectGrace: 5 * time.Second,
 	RingTimeout:    120 * time.Second,
 	DeadPeerBye:    60 * time.Second,

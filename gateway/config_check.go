@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
 )
 
@@ -22,9 +21,11 @@ import (
 func (c *Config) validate(d *decoder) {
 	c.validateDomains(d)
 	c.finishUsers(d)
+	c.finishAuth(d)
 	c.validateListen(d)
 	c.validateTLS(d)
 	c.validateUpstreams(d)
+	c.validateRoutes(d)
 	c.validateLimits(d)
 	if err := checkStateDir(c.StateDir); err != nil {
 		d.problem("state_dir", "%v", err)
@@ -77,6 +78,11 @@ func (c *Config) validateListen(d *decoder) {
 
 func (c *Config) validateTLS(d *decoder) {
 	cert, key := c.TLS.Cert, c.TLS.Key
+	if c.TLS.ClientCA != "" {
+		if err := checkCA(c.TLS.ClientCA); err != nil {
+			d.problem("tls.client_ca", "%v", err)
+		}
+	}
 	switch {
 	case cert == "" && key == "":
 		for i, l := range c.Listen {
@@ -107,34 +113,6 @@ func (c *Config) validateTLS(d *decoder) {
 }
 
 const fileForm = "; names of files are relative to this one"
-
-func (c *Config) validateUpstreams(d *decoder) {
-	known := map[string]bool{}
-	for _, g := range c.Upstreams {
-		known[g.Name] = true
-		if len(g.Hops) == 0 && len(g.From) == 0 {
-			d.problem("upstreams."+g.Name, "has no hops; write hops: [ \"sip:10.0.0.5:5060\" ]")
-		}
-	}
-	for i, r := range c.Routes {
-		path := fmt.Sprintf("routes[%d]", i)
-		if r.Match.User == "" && r.Match.Domain == "" {
-			d.problem(path, "missing match; write match: \".*\" for every user")
-		}
-		at := slices.IndexFunc(c.Upstreams, func(g trunk.Group) bool { return g.Name == r.To })
-		switch {
-		case r.To == "":
-			d.problem(path, "missing to; name an upstream")
-		case at < 0:
-			d.problem(path+".to", "no upstream %q%s", r.To, suggest(r.To, known))
-		case len(c.Upstreams[at].Hops) == 0:
-			d.problem(path+".to", "upstream %s has no hops to send to", r.To)
-		}
-		if r.Match.Domain != "" && c.Domain(r.Match.Domain) == nil {
-			d.problem(path+".match.domain", "%s is none of our domains", r.Match.Domain)
-		}
-	}
-}
 
 func (c *Config) validateLimits(d *decoder) {
 	l := &c.Limits
@@ -183,6 +161,9 @@ func (c *Config) warn(d *decoder) {
 	if slices.Contains(c.Origins, "*") {
 		d.problem("origins", "\"*\" lets any web page use this gateway from its visitors' browsers; name the origins of your own pages")
 	}
+	for _, w := range d.doubts {
+		d.problem(w.path, "%s", w.text)
+	}
 	c.warnListen(d)
 	c.warnUpstreams(d)
 	for i, p := range d.users {
@@ -211,10 +192,20 @@ func (c *Config) warnListen(d *decoder) {
 		if l.Transport == sip.WS && l.public() {
 			d.problem(path, "%s is open to the world without TLS: browsers give no microphone to its pages, and anybody on the way can listen; use wss, or ws on an inside address behind a TLS proxy", l.URL)
 		}
-		if l.Transport == sip.UDP && l.public() && len(c.Upstreams) > 0 {
-			d.problem(path, "%s is open to the world, and upstreams are known by their address alone, which UDP lets anybody forge; listen on an inside address, or let a firewall drop such packets", l.URL)
+		if name := c.byAddressAlone(); l.Transport == sip.UDP && l.public() && name != "" {
+			d.problem(path, "%s is open to the world, and upstream %s is known by its address alone, which UDP lets anybody forge; listen on an inside address, let a firewall drop such packets, or give it auth or a certificate", l.URL, name)
 		}
 	}
+}
+
+// byAddressAlone is an upstream whose requests nothing but their address tells from others', "" for none.
+func (c *Config) byAddressAlone() string {
+	for i := range c.Upstreams {
+		if g := &c.Upstreams[i]; g.Auth == nil && g.Certificate == "" {
+			return g.Name
+		}
+	}
+	return ""
 }
 
 func (c *Config) warnUpstreams(d *decoder) {

@@ -9,9 +9,6 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-
-	"github.com/ringway/ringway/gateway/route"
-	"github.com/ringway/ringway/gateway/trunk"
 )
 
 // keys is the whole vocabulary of a configuration file.
@@ -21,7 +18,7 @@ func (c *Config) keys(d *decoder) keys {
 		"domain":         d.parsed(c.setDomain),
 		"domains":        c.readDomains(d),
 		"listen":         c.readListen(d),
-		"tls":            d.table(keys{"cert": d.filename(&c.TLS.Cert), "key": d.filename(&c.TLS.Key)}),
+		"tls":            d.table(keys{"cert": d.filename(&c.TLS.Cert), "key": d.filename(&c.TLS.Key), "client_ca": d.filename(&c.TLS.ClientCA)}),
 		"origins":        c.readOrigins(d),
 		"require_origin": d.bool(&c.RequireOrigin),
 		"users":          c.readUsers(d),
@@ -31,6 +28,7 @@ func (c *Config) keys(d *decoder) keys {
 		"state_dir":      d.filename(&c.StateDir),
 		"upstreams":      c.readUpstreams(d),
 		"routes":         c.readRoutes(d),
+		"resolver":       d.table(keys{"servers": d.texts(c.addNameServer), "timeout": d.duration(&c.Resolver.Timeout)}),
 		"log": d.table(keys{
 			"level":  d.oneOf(&c.Log.Level, "debug", "info", "warn", "error"),
 			"format": d.oneOf(&c.Log.Format, "auto", "console", "json"),
@@ -196,88 +194,4 @@ func (c *Config) setAdmin(s string) error {
 	}
 	c.Admin = s
 	return nil
-}
-
-func (c *Config) readUpstreams(d *decoder) func(string, ast.Node) {
-	return func(path string, n ast.Node) {
-		d.mapping(path, n, func(name, path string, v ast.Node) {
-			g := trunk.Group{Name: name}
-			d.object(path, v, keys{
-				"hops": func(path string, n ast.Node) {
-					d.list(path, n, d.parsed(func(s string) error {
-						h, err := trunk.ParseHop(s)
-						g.Hops = append(g.Hops, h)
-						return err
-					}))
-				},
-				"from": func(path string, n ast.Node) {
-					d.list(path, n, d.parsed(func(s string) error {
-						p, err := parsePrefix(s)
-						g.From = append(g.From, p)
-						return err
-					}))
-				},
-				"try_timeout": d.duration(&g.TryTimeout),
-			})
-			c.Upstreams = append(c.Upstreams, g)
-		})
-	}
-}
-
-// parsePrefix reads a CIDR; a bare address is a network of one.
-func parsePrefix(s string) (netip.Prefix, error) {
-	if a, err := netip.ParseAddr(s); err == nil {
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(s)
-	switch {
-	case err != nil:
-		return p, fmt.Errorf("%q is no network; write 10.0.0.0/24, 10.0.0.5 or 2001:db8::/64", s)
-	case p.Bits() == 0:
-		return p, fmt.Errorf("%q is the whole world; name the networks that the upstream's calls come from", s)
-	case p != p.Masked():
-		return p, fmt.Errorf("%q has bits beyond its mask; write %s", s, p.Masked())
-	}
-	return p, nil
-}
-
-func (c *Config) readRoutes(d *decoder) func(string, ast.Node) {
-	return func(path string, n ast.Node) {
-		d.list(path, n, func(path string, n ast.Node) {
-			var r route.Rule
-			d.object(path, n, keys{
-				"match": func(path string, n ast.Node) { d.readMatch(path, n, &r) },
-				"to":    d.string(&r.To),
-			})
-			c.Routes = append(c.Routes, r)
-		})
-	}
-}
-
-// readMatch reads a condition: a text is a regular expression on the user, a
-// mapping has named conditions that must all hold.
-func (d *decoder) readMatch(path string, n ast.Node, r *route.Rule) {
-	user := d.parsed(func(s string) error {
-		r.Match.User = s
-		if s == "" {
-			return errors.New("an empty pattern; write \".*\" for every user")
-		}
-		if _, err := route.CompileUser(s); err != nil {
-			return fmt.Errorf("%w; write a regular expression (RE2) such as ^[0-9]+$", err)
-		}
-		return nil
-	})
-	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		d.object(path, n, keys{
-			"user": user,
-			"domain": d.parsed(func(s string) (err error) {
-				r.Match.Domain, err = domainName(s)
-				return err
-			}),
-		})
-	default:
-		user(path, n)
-	}
 }

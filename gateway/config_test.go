@@ -197,20 +197,21 @@ func TestWholeConfig(t *testing.T) {
 		{Name: "carol", Realm: "example.com", MD5: md5, SHA256: sha256},
 		{Name: "alice", Realm: "example.com", MD5: "0123456789abcdef0123456789abcdef", SHA256: strings.Repeat("0123456789abcdef", 4)},
 	}
+	health := trunk.Defaults().Health
 	want.Upstreams = []trunk.Group{
-		{Name: "pbx", TryTimeout: 500 * time.Millisecond,
+		{Name: "pbx", TryTimeout: 500 * time.Millisecond, Health: health, Trusted: true,
 			Hops: []trunk.Hop{
-				{URI: "sip:pbx.example.com", Host: "pbx.example.com", Port: 5060},
-				{URI: "sips:[2001:db8::5]", Host: "2001:db8::5", Port: 5061, Transport: sip.TLS, Addr: netip.MustParseAddr("2001:db8::5")},
+				{URI: "sip:pbx.example.com", Host: "pbx.example.com", Weight: 1},
+				{URI: "sips:[2001:db8::5]", Host: "2001:db8::5", Port: 5061, Transport: sip.TLS, Addr: netip.MustParseAddr("2001:db8::5"), Weight: 1},
 			},
 			From: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16"), netip.MustParsePrefix("2001:db8::/64"), netip.MustParsePrefix("192.0.2.7/32")}},
-		{Name: "carrier", TryTimeout: 3 * time.Second,
-			Hops: []trunk.Hop{{URI: "sip:192.0.2.9;transport=tcp", Host: "192.0.2.9", Port: 5060, Transport: sip.TCP, Addr: netip.MustParseAddr("192.0.2.9")}}},
+		{Name: "carrier", TryTimeout: 3 * time.Second, Health: health, Trusted: true,
+			Hops: []trunk.Hop{{URI: "sip:192.0.2.9;transport=tcp", Host: "192.0.2.9", Port: 5060, Transport: sip.TCP, Addr: netip.MustParseAddr("192.0.2.9"), Weight: 1}}},
 	}
 	want.Routes = []route.Rule{
-		{Match: route.Match{Domain: "example.com", User: "^[0-9]{3}$"}, To: "pbx"},
-		{Match: route.Match{User: "^00"}, To: "carrier"},
-		{Match: route.Match{Domain: "example.org"}, To: "pbx"},
+		{Match: route.Match{Domain: "example.com", User: "^[0-9]{3}$"}, To: "pbx", Line: 26},
+		{Match: route.Match{User: "^00"}, To: "carrier", Line: 27},
+		{Match: route.Match{Domain: "example.org"}, To: "pbx", Line: 28},
 	}
 	want.Log = Log{Level: "debug", Format: "json"}
 	want.Limits.MessageSize, want.Limits.SendQueue = 32<<10, 2<<20
@@ -223,6 +224,54 @@ func TestWholeConfig(t *testing.T) {
 	}
 }
 
+// TestUpstreamsAndRoutes reads back every key of upstreams and routes.
+func TestUpstreamsAndRoutes(t *testing.T) {
+	dir := configDir(t)
+	got, err := Load(filepath.Join(dir, "routing.good.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(name string) string { return filepath.Join(dir, name) }
+	md5, sha256 := HashUser("carrier", "example.com", "secret")
+	wantUpstreams := []trunk.Group{
+		{Name: "pbx", Select: trunk.Weighted, TryTimeout: 2 * time.Second, RURIHost: trunk.HostKept, Trusted: true,
+			Health: trunk.HealthConfig{Interval: 20 * time.Second, DownInterval: 3 * time.Second, Timeout: time.Second, DownAfter: 2, UpAfter: 1},
+			Hops: []trunk.Hop{
+				{URI: "sip:192.0.2.1", Host: "192.0.2.1", Port: 5060, Addr: netip.MustParseAddr("192.0.2.1"), Weight: 1},
+				{URI: "sips:pbx.example.net", Host: "pbx.example.net", Transport: sip.TLS, Priority: 1, Weight: 0,
+					TLS: &trunk.HopTLS{CA: file("cert.pem"), Cert: file("cert.pem"), Key: file("key.pem"), ServerName: "sip.example.net"}},
+			}},
+		{Name: "carrier", TryTimeout: 2 * time.Second, Health: trunk.HealthConfig{Off: true, Interval: 10 * time.Second, DownInterval: 5 * time.Second, Timeout: 2 * time.Second, DownAfter: 3, UpAfter: 2},
+			From: []netip.Prefix{netip.MustParsePrefix("192.0.2.64/26")},
+			Auth: &User{Name: "carrier", Realm: "example.com", MD5: md5, SHA256: sha256}},
+		{Name: "gate", TryTimeout: 2 * time.Second, Health: trunk.Defaults().Health, Trusted: true, Certificate: "gate.example.net"},
+	}
+	if diff := cmp.Diff(wantUpstreams, got.Upstreams, plain); diff != "" {
+		t.Errorf("upstreams (-want +got):\n%s", diff)
+	}
+	ten := netip.MustParsePrefix("10.0.0.0/8")
+	wantRoutes := []route.Rule{
+		{Name: "premium", Match: route.Match{Prefix: "0900"}, Reject: route.Reject{Status: 403, Reason: "Premium numbers are barred"}},
+		{Match: route.Match{Domain: "example.com", User: "^0([1-9][0-9]*)$", Caller: "^alice@", Method: []string{"INVITE", "MESSAGE"},
+			Source: []route.Peer{{Transport: sip.WS}, {Net: ten}, {Upstream: "carrier"}}, Header: []route.HeaderMatch{{Name: "X-Class", Pattern: "^gold$"}, {Name: "X-Any"}}},
+			To: "pbx", Always: true, Rewrite: route.Rewrite{
+				Replace: "$1", Strip: 1, Prefix: "+", E164: route.E164{Country: "1", International: "011", National: "1"},
+				From: route.Party{Display: "Example", User: "0", Domain: "example.net"}, Asserted: route.Party{Domain: "example.net"},
+				Privacy: route.PrivacyNone, Remove: []string{"X-Class"}, Set: []route.HeaderLine{{Name: "X-Set", Value: "1"}}, Add: []route.HeaderLine{{Name: "X-Add", Value: "a b"}}}},
+		{Match: route.Match{User: "^1"}, From: []string{"carrier", "gate"}, To: route.Location, Rewrite: route.Rewrite{E164: route.Dialling("49")}},
+		{Match: route.Match{User: "^2"}, To: "pbx", Rewrite: route.Rewrite{Privacy: route.PrivacyID}},
+	}
+	if diff := cmp.Diff(wantRoutes, got.Routes, plain, cmpopts.IgnoreFields(route.Rule{}, "Line")); diff != "" {
+		t.Errorf("routes (-want +got):\n%s", diff)
+	}
+	if want := (Resolver{Servers: []string{"192.0.2.53:53", "[2001:db8::53]:5353"}, Timeout: time.Second}); !cmp.Equal(want, got.Resolver) {
+		t.Errorf("resolver %+v, want %+v", got.Resolver, want)
+	}
+	if got.TLS.ClientCA != file("cert.pem") {
+		t.Errorf("tls.client_ca %q", got.TLS.ClientCA)
+	}
+}
+
 // TestShippedDefaults keeps configs/ringway.yaml equal to Default and complete.
 func TestShippedDefaults(t *testing.T) {
 	t.Setenv("STATE_DIRECTORY", "")
@@ -232,7 +281,7 @@ func TestShippedDefaults(t *testing.T) {
 	}
 	d, got := newDecoder("ringway.yaml"), Default
 	got.Limits, got.Log = Limits{}, Log{} // so that a key that the file lacks shows
-	got.Admin, got.ReconnectGrace, got.RingTimeout, got.DeadPeerBye, got.TryTimeout, got.Ping, got.Pong = "", 0, 0, 0, 0, 0, 0
+	got.Admin, got.ReconnectGrace, got.RingTimeout, got.DeadPeerBye, got.TryTimeout, got.Ping, got.Pong, got.Resolver = "", 0, 0, 0, 0, 0, 0, Resolver{}
 	d.read(&got, "ringway.yaml", data)
 	table := got.keys(d)
 	if len(d.problems) > 0 {

@@ -93,6 +93,30 @@ func (d *decoder) count(dst *int) func(string, ast.Node) {
 	})
 }
 
+// number is a count that may be 0.
+func (d *decoder) number(dst *int, most int) func(string, ast.Node) {
+	return d.parsed(func(s string) error {
+		n, err := strconv.ParseUint(s, 10, 31)
+		if err != nil || int(n) > most {
+			return fmt.Errorf("%q is no number from 0 to %d", s, most)
+		}
+		*dst = int(n)
+		return nil
+	})
+}
+
+// texts reads a list of texts; a single one may stand without brackets.
+func (d *decoder) texts(add func(string) error) func(string, ast.Node) {
+	one := d.parsed(add)
+	return func(path string, n ast.Node) {
+		if _, scalar := n.(ast.ScalarNode); scalar {
+			one(path, n)
+			return
+		}
+		d.list(path, n, one)
+	}
+}
+
 func (d *decoder) duration(dst *time.Duration) func(string, ast.Node) {
 	return d.parsed(func(s string) error {
 		v, err := parseDuration(s)

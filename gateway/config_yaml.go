@@ -58,7 +58,9 @@ type decoder struct {
 	entries  map[string]int      // path of a list → how many entries the files had so far
 	anchors  map[string]ast.Node // of this file
 
-	users   []pendingUser     // beside Config.Users
+	users   []pendingUser // beside Config.Users
+	auths   []upstreamAuth
+	doubts  []doubt           // warnings found on the way
 	foreign Problems          // lines of the users file that are of no use
 	leaf    *x509.Certificate // of tls.cert
 }

@@ -43,7 +43,7 @@ type Group struct {
 // Defaults is a group without a name and hops: what the configuration starts from.
 // TryTimeout is left to the gateway's own.
 func Defaults() Group {
-	return Group{Health: HealthConfig{
+	return Group{Trusted: true, Health: HealthConfig{
 		Interval: 10 * time.Second, DownInterval: 5 * time.Second, Timeout: 2 * time.Second, DownAfter: 3, UpAfter: 2,
 	}}
 }
