@@ -114,6 +114,10 @@ func TestCloseCodesIn(t *testing.T) {
 		want(t, fmt.Sprint("reason of ", tt.code), <-e.closed, tt.why)
 	}
 	c := e.dial()
+	frame(c, 0x88, []byte{3}) // RFC 6455 §5.5.1: a code is two octets
+	want(t, "answer to one octet", closeCode(t, c), 1002)
+	e.wantClosed(sip.CloseProtocol)
+	c = e.dial()
 	c.Close() // 1006
 	e.wantClosed(sip.CloseLost)
 }

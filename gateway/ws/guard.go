@@ -36,6 +36,7 @@ const (
 var (
 	errFlood     = errors.New("too many control frames")
 	errFragments = errors.New("too many fragments")
+	errShort     = errors.New("close frame of one octet")
 )
 
 // guard reads the frame headers that pass below gorilla, which tells nobody of
@@ -129,6 +130,9 @@ func (g *guard) frame() error {
 		g.left = uint64(n)
 	}
 	op := g.header[0] & 0x0f
+	if op == opClose && g.left == 1 { // RFC 6455 §5.5.1: a code has two
+		return errShort
+	}
 	if op >= firstControlOp {
 		if !g.control.Allow(time.Now().UnixNano(), controlPerSecond, controlBurst) {
 			return errFlood

@@ -184,6 +184,8 @@ func (f *Flow) why(err error) sip.CloseReason {
 		return reasonOf(closed.Code)
 	case errors.Is(err, errFlood), errors.Is(err, errFragments):
 		return sip.CloseFlood
+	case errors.Is(err, errShort):
+		return sip.CloseProtocol
 	case errors.Is(err, websocket.ErrReadLimit):
 		return sip.CloseProtocol // a length of 2^63 or more (RFC 6455 §5.2), which gorilla takes for this
 	case errors.As(err, &timeout) && timeout.Timeout():
