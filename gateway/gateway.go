@@ -136,7 +136,7 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 	c := g.cfg.proxyLimits()
 	c.Table, c.Wheel, c.Flows, c.Keys = g.transactions, g.transactions.Wheel(), g.flows, g.keys
 	c.Router, c.Network, c.Identity = g.core.router, g.network, newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys)
-	c.Authenticate, c.Caller = g.core.prove, own.caller
+	c.Authenticate, c.Caller, c.Bound = g.core.prove, own.caller, g.bound
 	c.Branch, c.Relay, c.Finished = g.leave, g.relay, g.finished
 	g.proxy = proxy.New(c)
 	g.core.proxy = g.proxy
