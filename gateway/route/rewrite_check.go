@@ -172,7 +172,7 @@ func cure(name string) string {
 	case "P-Asserted-Identity":
 		return " has a key of its own: rewrite.asserted"
 	case "Privacy":
-		return " has a key of its own: privacy"
+		return " has a key of its own: rewrite.privacy"
 	}
 	return " is not a rule's to change: the request would be lost or refused"
 }
