@@ -23,6 +23,9 @@ const (
 	Kicked       Change = "kicked"     // by the operator
 )
 
+// renamed is no event: a binding was refreshed and has another name now.
+const renamed Change = "renamed"
+
 // Event tells of a change to one binding. For Registered and Refreshed it is the
 // new state, else the last.
 type Event struct {
@@ -49,15 +52,15 @@ func (r *Registrar) known(changes []change) {
 	}
 }
 
-// tell lets go of the names that no binding of list, which is what the AOR has
-// now, goes by any more, and passes the events on. No lock is held.
+// tell lets go of the names by which no binding of list, which is what the AOR has
+// now, goes on their flows any more, and passes the events on. No lock is held.
 func (r *Registrar) tell(changes []change, list []Binding) {
 	for i := range changes {
 		c := &changes[i]
-		if c.Gone() && c.flow != nil && !named(list, c.Binding.Name) {
+		if c.Gone() && c.flow != nil && !named(list, &c.Binding) {
 			r.release(c.flow, &c.Binding)
 		}
-		if r.onEvent != nil {
+		if r.onEvent != nil && c.Change != renamed {
 			r.onEvent(c.Event)
 		}
 	}
@@ -80,11 +83,12 @@ func (r *Registrar) release(f *flow.Flow, b *Binding) {
 		return
 	}
 	r.flows.Unbind(f, b.Name)
-	if r.index.named(b.AOR, b.Name, f) == f { // it was registered again meanwhile
-		r.flows.Bind(f, b.Name)
+	if now := r.index.named(b.AOR, b.Name, f); now != nil && now.Live() { // registered again meanwhile, or over another flow as well
+		r.flows.Bind(now, b.Name)
 	}
 }
 
-func named(list []Binding, name flow.Name) bool {
-	return slices.ContainsFunc(list, func(b Binding) bool { return b.Name == name })
+// named reports whether a binding of list goes by gone's name over its flow.
+func named(list []Binding, gone *Binding) bool {
+	return slices.ContainsFunc(list, func(b Binding) bool { return b.Name == gone.Name && b.Flow == gone.Flow })
 }

@@ -112,6 +112,8 @@ func (r *Registrar) bind(g *registration, c *contact, list []Binding) []Binding 
 	if at < 0 {
 		what, at = Registered, len(out)
 		out = append(out, Binding{Created: g.now})
+	} else if out[at].Name != c.bind.Name { // an equal Contact in other words, or another instance
+		g.note(renamed, &out[at])
 	}
 	out[at] = g.binding(c, &out[at])
 	g.note(what, &out[at])
