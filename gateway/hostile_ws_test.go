@@ -206,7 +206,7 @@ func TestHostileFrames(t *testing.T) {
 		{"over 64 KiB", []frameOf{{head: 0x81, payload: big(66000)}}, "close 1009", "513"},
 		{"over 64 KiB in fragments", []frameOf{{head: 0x01, payload: big(66000)[:40000]}, {head: 0x80, payload: big(66000)[40000:]}}, "close 1009", "513"},
 		{"over 64 KiB of nothing", []frameOf{{head: 0x82, payload: strings.Repeat("\x00", 66000)}}, "close 1009", ""},
-		{"a close of one octet", []frameOf{{head: 0x88, payload: "\x03"}}, "close", ""},
+		{"a close of one octet", []frameOf{{head: 0x88, payload: "\x03"}}, "close 1002", ""},
 		{"a close with code 1005", []frameOf{{head: 0x88, payload: "\x03\xed"}}, "close 1002", ""},
 		{"a close with code 999", []frameOf{{head: 0x88, payload: "\x03\xe7"}}, "close 1002", ""},
 		{"a close whose reason is no UTF-8", []frameOf{{head: 0x88, payload: "\x03\xe8\xff"}}, "close 1002", ""},

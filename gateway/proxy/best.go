@@ -84,7 +84,7 @@ func (b *bestResponse) choose() answer {
 	a := b.top
 	if a.status() == 503 && a.msg != nil {
 		// One server's state says nothing of ours, and the caller would leave us for it (§16.7 step 6).
-		return answer{err: sip.Refuse(500, "Server Internal Error: the callee's server is not available")}
+		return answer{err: sip.Refuse(500, "Server Internal Error: the callee is not available")}
 	}
 	if a.msg == nil && a.err == nil {
 		return answer{err: errAway}

@@ -85,14 +85,16 @@ func (rc *responseContext) closeLocked(up string) {
 	p.Wheel.Stop(&rc.timer)
 	p.watch.remove(&rc.watch)
 	rc.todo(act{kind: actFinished, req: rc.req, n: rc.final, up: up})
+	copying := false
 	for _, t := range rc.targets {
+		copying = copying || t.state == reaching // a copy may be in the making, which reads the route without the lock
 		p.leaveWaits(t)
 		t.ways = t.ways[t.way : t.way+1 : t.way+1]
 		t.way, t.hop = 0, 0
 	}
 	rc.req, rc.best = nil, bestResponse{}
 	rc.targets, rc.branches, rc.oneBranch = nil, nil, [1]*branch{}
-	if rc.inDialog {
+	if rc.inDialog && !copying {
 		rc.route = route{} // parts of the request
 	}
 }
