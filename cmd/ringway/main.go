@@ -35,6 +35,9 @@ type verbs struct {
 			Address string `arg:"" name:"NAME@DOMAIN" help:"The user's address."`
 		} `cmd:"" help:"Print a user's lines for the users file; the password comes from the terminal or stdin."`
 	} `cmd:"" help:"Users."`
+	Route struct {
+		Test routeTest `cmd:"" help:"Say which route a call takes and what leaves, or run a file of expectations."`
+	} `cmd:"" help:"Routes."`
 	Version struct{} `cmd:"" help:"Print the version."`
 }
 
@@ -98,6 +101,8 @@ func (a *app) do(command string, v *verbs) error {
 		return a.check(v.Check.Config)
 	case "user hash <NAME@DOMAIN>":
 		return a.userHash(v.User.Hash.Address)
+	case "route test <CONFIG>":
+		return a.routeTest(&v.Route.Test)
 	case "version":
 		fmt.Fprintln(a.stdout, "ringway", versionText())
 		return nil

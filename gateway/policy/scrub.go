@@ -60,6 +60,15 @@ func spent(value string, ours func(realm string) bool) bool {
 	return err != nil || ours(c.Realm)
 }
 
+// Withheld reports whether lines of that name never leave when a user sent them (see Scrub).
+func Withheld(name string) bool {
+	switch sip.HeaderNamed(name) {
+	case sip.PAssertedIdentity, sip.PPreferredIdentity, sip.RemotePartyID:
+		return true
+	}
+	return reserved(name)
+}
+
 // reserved are names that are kept for use between trusted neighbours.
 func reserved(name string) bool {
 	switch name[0] | 0x20 {
