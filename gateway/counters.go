@@ -83,6 +83,9 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 		AuthFailures: uint64(g.digest.Stats.Failed.Load()), Panics: g.count.panics.Load(),
 		Fragmented: g.transports.Counters().Fragmented.Load(),
 	}
+	for _, st := range g.trunks.State() {
+		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: st.Upstream, Hop: st.Hop, Up: st.Usable(), Calls: st.Calls, Downs: st.Downs, Probe: st.Probe})
+	}
 	for _, tr := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS, sip.WS, sip.WSS} {
 		name := strings.ToLower(tr.String())
 		s.Flows[name], s.FlowsOpened[name] = g.flows.Count(tr)

@@ -84,7 +84,9 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	transactions := cfg.transactionLimits()
 	transactions.User, transactions.OnPanic = g.core, func(v any) { g.panicked(v, debug.Stack()) }
 	g.transactions = transaction.NewTable(transactions)
-	g.trunks = trunk.NewSet(cfg.Upstreams, net.DefaultResolver)
+	g.trunks = trunk.NewSet(trunk.Config{
+		Groups: cfg.Upstreams, Locator: trunk.NewLocator(cfg.Resolver.Servers, cfg.Resolver.Timeout), Prober: (*prober)(g), Changed: g.upstreamChanged,
+	})
 	g.wirePolicy(own, users)
 	if err := g.wireRegistrar(own); err != nil {
 		return err

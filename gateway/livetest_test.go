@@ -93,7 +93,7 @@ func (l *live) free(host int) netip.AddrPort {
 
 // pbxes is configuration: hops, and who dials numbers gets there.
 func pbxes(hops ...string) string {
-	return "upstreams: { pbx: { hops: [ \"" + strings.Join(hops, `", "`) + "\" ] } }\nroutes: [ { match: \"^[0-9]+$\", to: pbx } ]\n"
+	return "upstreams: { pbx: { hops: [ \"" + strings.Join(hops, `", "`) + "\" ], health: off } }\nroutes: [ { match: \"^[0-9]+$\", to: pbx } ]\n"
 }
 
 // hop is a hop's URI; transport "" pins none.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ringway/ringway/gateway/proxy"
 	"github.com/ringway/ringway/gateway/route"
@@ -32,7 +34,7 @@ var (
 	errForeign   = sip.Refuse(403, "Forbidden: not a domain of this server")
 	errNoUser    = sip.Refuse(404, "Not Found: Request-URI names no user")
 	errBadURI    = sip.Refuse(400, "Bad Request: Request-URI is no SIP URI")
-	errTrunkGone = &sip.StatusError{Code: 503, Reason: "Service Unavailable: no address of the upstream is known", Headers: []string{"Retry-After: 10"}}
+	errTrunkGone = &sip.StatusError{Code: 500, Reason: "Server Internal Error", Err: errors.New("a route leads to an upstream that is not configured")}
 )
 
 // Targets is the target set (RFC 3261 §16.5), or 403 for a domain that is not ours,
@@ -43,10 +45,10 @@ func (r *router) Targets(req *sip.Message, from *flow.Flow) ([]proxy.Target, err
 		return nil, errBadURI
 	}
 	if domain, ok := r.own.Domain(u.Host, u.Port); ok {
-		return r.local(&u, domain, from)
+		return r.local(req, &u, domain, from)
 	}
 	if name, ok := r.trunks.ByHost(u.Host); ok && from.Upstream() == "" {
-		return r.trunk(name) // before Contacts: nobody takes an upstream's calls by registering its address
+		return r.trunk(name, req.CallID()) // before Contacts: nobody takes an upstream's calls by registering its address
 	}
 	if b, err := r.registrar.LookupContact(context.Background(), req.RequestURI()); err != nil || len(b) > 0 {
 		return targetsOf(b), err // SIP.js names its peer so in an attended transfer
@@ -55,7 +57,7 @@ func (r *router) Targets(req *sip.Message, from *flow.Flow) ([]proxy.Target, err
 }
 
 // local is a request to a domain of ours.
-func (r *router) local(u *sip.URI, domain string, from *flow.Flow) ([]proxy.Target, error) {
+func (r *router) local(req *sip.Message, u *sip.URI, domain string, from *flow.Flow) ([]proxy.Target, error) {
 	if u.User == "" {
 		return nil, errNoUser
 	}
@@ -70,7 +72,7 @@ func (r *router) local(u *sip.URI, domain string, from *flow.Flow) ([]proxy.Targ
 	}
 	if from.Upstream() == "" {
 		if rule := r.rules.Decide(&route.Facts{Domain: domain, User: u.User}); rule != nil {
-			return r.trunk(rule.To)
+			return r.trunk(rule.To, req.CallID())
 		}
 	}
 	if r.known(aor) {
@@ -116,21 +118,45 @@ func targetsOf(bindings []registrar.Binding) []proxy.Target {
 	return out
 }
 
-func (r *router) trunk(name string) ([]proxy.Target, error) {
-	hops := hopsOf(r.trunks, name)
-	if len(hops) == 0 {
+// trunk is the addresses of an upstream that a call tries now, in order.
+func (r *router) trunk(name, callID string) ([]proxy.Target, error) {
+	g := r.trunks.Group(name)
+	if g == nil {
 		return nil, errTrunkGone
 	}
-	return []proxy.Target{{Hops: hops, Upstream: name, TryTimeout: r.trunks.Group(name).TryTimeout}}, nil
+	var room [8]trunk.Target
+	targets, retryAfter := r.trunks.Select(room[:0], name, callID)
+	if len(targets) == 0 {
+		return nil, trunkDown(name, len(r.trunks.Targets(name)), retryAfter)
+	}
+	return []proxy.Target{{Hops: hopsOf(targets), Upstream: name, TryTimeout: g.TryTimeout}}, nil
 }
 
-func hopsOf(trunks *trunk.Set, name string) []proxy.Hop {
-	targets := trunks.Targets(name)
+// trunkDown says that nobody of an upstream can be asked now, and when to try again.
+func trunkDown(name string, addrs int, retryAfter time.Duration) *sip.StatusError {
+	reason := "Service Unavailable: upstream " + name
+	switch addrs {
+	case 0:
+		reason += ": no address is known"
+	case 1:
+		reason += ": its only hop is down"
+	default:
+		reason += ": all " + strconv.Itoa(addrs) + " hops down"
+	}
+	seconds := int((retryAfter + time.Second - 1) / time.Second)
+	return &sip.StatusError{Code: 503, Reason: reason, Headers: []string{"Retry-After: " + strconv.Itoa(seconds)}}
+}
+
+func hopsOf(targets []trunk.Target) []proxy.Hop {
 	hops := make([]proxy.Hop, len(targets))
-	for i, t := range targets {
-		hops[i] = proxy.Hop{Addr: t.Addr, Transport: t.Hop.Transport}
+	for i := range targets {
+		hops[i] = hopOf(&targets[i])
 	}
 	return hops
+}
+
+func hopOf(t *trunk.Target) proxy.Hop {
+	return proxy.Hop{Addr: t.Addr, Transport: t.Transport}
 }
 
 // identity answers the proxy's questions of who is who (proxy.Identity).
@@ -151,8 +177,18 @@ func newIdentity(o *own, trunks *trunk.Set, groups []trunk.Group, keys *flow.Key
 // Upstream is the upstream that name stands for.
 func (id *identity) Upstream(name flow.Name) string { return id.names[name] }
 
-// Hops are the addresses of an upstream, in order.
-func (id *identity) Hops(upstream string) []proxy.Hop { return hopsOf(id.trunks, upstream) }
+// Hops are the addresses of an upstream, the healthy ones first: a dialog has to reach it
+// if it can.
+func (id *identity) Hops(upstream string) []proxy.Hop {
+	var room [8]trunk.Target
+	targets, _ := id.trunks.Select(room[:0], upstream, "")
+	for _, t := range id.trunks.Targets(upstream) {
+		if !slices.ContainsFunc(targets, func(o trunk.Target) bool { return o.Peer == t.Peer }) {
+			targets = append(targets, t)
+		}
+	}
+	return hopsOf(targets)
+}
 
 // HopOf is the address that u leads to when it belongs to the upstream: in a
 // dialog a PBX may name another port or another of its addresses, never a third party's.
@@ -184,7 +220,7 @@ func (id *identity) hopByName(upstream string, u *sip.URI) (proxy.Hop, bool) {
 		if !strings.EqualFold(t.Hop.Host, u.Host) {
 			continue
 		}
-		h := proxy.Hop{Addr: t.Addr, Transport: t.Hop.Transport}
+		h := hopOf(&t)
 		if u.Port != 0 {
 			h.Addr = netip.AddrPortFrom(t.Addr.Addr(), u.Port)
 		}

@@ -3,6 +3,7 @@ package admin
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -33,9 +34,21 @@ type Snapshot struct {
 
 	Limited map[string]uint64 // requests refused by a limit, by its key in the configuration
 
+	Upstreams []Upstream // each address of each upstream, now
+
 	AuthFailures uint64
 	Panics       uint64
 	Fragmented   uint64 // UDP messages sent that do not fit into one packet
+}
+
+// Upstream is one address of an upstream.
+type Upstream struct {
+	Name  string
+	Hop   string        // address and transport
+	Up    bool          // calls go there
+	Calls int           // in progress
+	Downs uint64        // how often it went out of use
+	Probe time.Duration // what the last answered probe took
 }
 
 // methods are the labels that requests may have: a peer's made-up ones must not make
@@ -86,6 +99,27 @@ var metrics = []metric{
 	single(counter, "ringway_udp_fragmented_total", "UDP messages too long for one packet.", func(s *Snapshot) uint64 { return s.Fragmented }),
 }
 
+// upstreamMetrics are the families by upstream and hop.
+var upstreamMetrics = []struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+	get  func(*Upstream) float64
+}{
+	{ofHop("ringway_upstream_up", "1 when calls go there, 0 when not."), gauge, func(u *Upstream) float64 {
+		if u.Up {
+			return 1
+		}
+		return 0
+	}},
+	{ofHop("ringway_upstream_calls", "Calls in progress."), gauge, func(u *Upstream) float64 { return float64(u.Calls) }},
+	{ofHop("ringway_upstream_downs_total", "Times it went out of use."), counter, func(u *Upstream) float64 { return float64(u.Downs) }},
+	{ofHop("ringway_upstream_probe_seconds", "What the last answered probe took."), gauge, func(u *Upstream) float64 { return u.Probe.Seconds() }},
+}
+
+func ofHop(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, []string{"upstream", "hop"}, nil)
+}
+
 var buildInfo = prometheus.NewDesc("ringway_build_info", "1, labelled with the version.", []string{"version"}, nil)
 
 func requests(s *Snapshot) map[string]uint64 {
@@ -109,6 +143,9 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for i := range metrics {
 		ch <- metrics[i].desc
 	}
+	for i := range upstreamMetrics {
+		ch <- upstreamMetrics[i].desc
+	}
 	ch <- buildInfo
 }
 
@@ -124,6 +161,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		values := m.labels(&s)
 		for _, label := range slices.Sorted(maps.Keys(values)) {
 			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, float64(values[label]), label)
+		}
+	}
+	for i := range upstreamMetrics {
+		m := &upstreamMetrics[i]
+		for j := range s.Upstreams {
+			u := &s.Upstreams[j]
+			ch <- prometheus.MustNewConstMetric(m.desc, m.kind, m.get(u), u.Name, u.Hop)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package trunk
 
 import (
-	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -9,40 +8,75 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ringway/ringway/gateway/trunk/locate"
+	"github.com/ringway/ringway/sip"
 )
 
-// Resolver looks names up; *net.Resolver is one.
-type Resolver interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+// Locator finds the servers of a name; *locate.Resolver is one.
+type Locator interface {
+	Locate(ctx context.Context, t locate.Target) locate.Result
 }
 
-const (
-	refreshEvery = 30 * time.Second
-	retryEvery   = 2 * time.Second // while some name has no answer yet
-	lookupLimit  = 5 * time.Second
-)
+// NewLocator asks the DNS servers given ("address" or "address:port"), without any those of
+// the machine; timeout is for one try at one server.
+func NewLocator(servers []string, timeout time.Duration) Locator {
+	return locate.New(locate.Config{Servers: servers, Timeout: timeout})
+}
 
-// Set is all groups with the addresses their hops have now. Reading it takes no
-// lock: each refresh swaps one immutable snapshot in.
+// Config is what a Set needs.
+type Config struct {
+	Groups  []Group
+	Locator Locator // nil where no hop has a name
+	Prober  Prober  // nil: nothing is probed
+	// Changed is told of each change of an address's state. It must not block. Optional.
+	Changed func(Transition)
+}
+
+// askAgain bounds from below how often a name is looked up.
+const askAgain = time.Second
+
+// Set is all groups with the addresses their hops have now, their health and their
+// load. Reading it takes no lock: what changes is swapped in as one immutable snapshot,
+// or is an atomic.
 type Set struct {
 	// Static after construction.
-	groups   []*Group
-	byName   map[string]*Group
-	byHost   map[string]string // hop host → group name
-	names    []string          // host names to look up
-	resolver Resolver
+	cfg    Config
+	groups []*Group
+	byName map[string]*Group
+	byHost map[string]string // hop host → group name
+	named  []*named
+	turns  map[string]*atomic.Uint64 // calls so far by group name
+	phase  func(time.Duration) time.Duration
 
-	now       atomic.Pointer[snapshot]
-	refreshMu sync.Mutex // one refresh at a time
+	now   atomic.Pointer[snapshot]
+	woken chan struct{}
+
+	mu    sync.Mutex // guards known and peers; one snapshot is made at a time
+	known map[*Hop]locate.Result
+	peers map[peerKey]*Peer
+}
+
+// named is a hop whose address is to be looked up.
+type named struct {
+	hop  *Hop
+	want locate.Target
 }
 
 // snapshot is never changed after it is published.
 type snapshot struct {
-	answers map[string][]netip.Addr // host name → its last known addresses
-	failed  map[string]error        // host name → why the last look-up gave none
-	targets map[string][]Target     // group name → what to try, in order
-	owner   map[netip.Addr]string   // hop address → group name
-	from    []owned
+	views  map[string]*view      // by group name
+	owner  map[netip.Addr]string // hop address → group name
+	from   []owned
+	peers  []*Peer
+	failed map[string]error // host name → why the last look-up was not what it should be
+}
+
+// view is what a snapshot has of a group.
+type view struct {
+	sel     Selection
+	targets []Target // in tiers
+	turn    *atomic.Uint64
 }
 
 type owned struct {
@@ -51,137 +85,219 @@ type owned struct {
 }
 
 // NewSet holds groups; it looks nothing up before Refresh or Run.
-func NewSet(groups []Group, r Resolver) *Set {
-	s := &Set{byName: map[string]*Group{}, byHost: map[string]string{}, resolver: r}
-	for i := range groups {
-		g := groups[i]
-		g.Hops = slices.Clone(g.Hops)
+func NewSet(cfg Config) *Set {
+	s := &Set{
+		cfg: cfg, byName: map[string]*Group{}, byHost: map[string]string{}, turns: map[string]*atomic.Uint64{}, phase: phase,
+		woken: make(chan struct{}, 1), known: map[*Hop]locate.Result{}, peers: map[peerKey]*Peer{},
+	}
+	for i := range cfg.Groups {
+		g := cfg.Groups[i]
+		g.Hops, g.Health = slices.Clone(g.Hops), g.Health.withDefaults()
 		s.groups = append(s.groups, &g)
-		s.byName[g.Name] = &g
+		s.byName[g.Name], s.turns[g.Name] = &g, new(atomic.Uint64)
 		for j := range g.Hops {
-			h := &g.Hops[j]
-			if _, taken := s.byHost[h.Host]; taken {
-				continue // the first group in the file owns a host that two name
-			}
-			s.byHost[h.Host] = g.Name
-			if !h.Addr.IsValid() {
-				s.names = append(s.names, h.Host)
-			}
+			s.addHop(&g, &g.Hops[j])
 		}
 	}
-	s.now.Store(s.snapshot(map[string][]netip.Addr{}, nil))
+	s.publish()
 	return s
 }
 
-// Run refreshes the names' addresses until ctx ends.
-func (s *Set) Run(ctx context.Context) error {
-	if len(s.names) == 0 {
-		<-ctx.Done()
-		return ctx.Err()
+func (s *Set) addHop(g *Group, h *Hop) {
+	if _, taken := s.byHost[h.Host]; !taken { // the first group in the file owns a host that two name
+		s.byHost[h.Host] = g.Name
 	}
+	if h.Addr.IsValid() {
+		s.known[h] = locate.Result{Servers: []locate.Server{{Addr: netip.AddrPortFrom(h.Addr, h.Port), Transport: h.Transport, Name: h.Host}}}
+		return
+	}
+	s.named = append(s.named, &named{h, locate.Target{Host: h.Host, Port: h.Port, Transport: h.Transport, Secure: h.secure()}})
+}
+
+// Run looks names up when their answers expire, and probes, until ctx ends. It closes a
+// Locator that can be closed, so it is called once.
+func (s *Set) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	for _, n := range s.named {
+		running.Go(func() { s.keep(ctx, n) })
+	}
+	s.watch(ctx)
+	running.Wait()
+	if c, ok := s.cfg.Locator.(interface{ Close() }); ok {
+		c.Close()
+	}
+	return ctx.Err()
+}
+
+// keep holds what is known of one name fresh.
+func (s *Set) keep(ctx context.Context, n *named) {
 	for {
-		s.Refresh(ctx)
-		wait := refreshEvery
-		if len(s.now.Load().answers) < len(s.names) {
-			wait = retryEvery
-		}
-		timer := time.NewTimer(wait)
+		fresh := s.locate(ctx, n)
+		timer := time.NewTimer(max(fresh, askAgain))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			return
 		case <-timer.C:
 		}
 	}
 }
 
-// Refresh looks every name up once, A and AAAA. A name that gives no answer keeps
-// the addresses it had.
+// Refresh looks every name up once.
 func (s *Set) Refresh(ctx context.Context) {
-	s.refreshMu.Lock()
-	defer s.refreshMu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, lookupLimit)
-	defer cancel()
-	addrs, errs := make([][]netip.Addr, len(s.names)), make([]error, len(s.names))
-	var wg sync.WaitGroup
-	for i, name := range s.names {
-		wg.Go(func() { addrs[i], errs[i] = s.resolver.LookupNetIP(ctx, "ip", name) })
+	var asking sync.WaitGroup
+	for _, n := range s.named {
+		asking.Go(func() { s.locate(ctx, n) })
 	}
-	wg.Wait()
-	answers, failed := map[string][]netip.Addr{}, map[string]error{}
-	for i, name := range s.names {
-		got := usable(addrs[i])
-		if errs[i] != nil {
-			failed[name] = errs[i]
-		}
-		if len(got) == 0 {
-			got = s.now.Load().answers[name]
-		}
-		if len(got) > 0 {
-			answers[name] = got
-		}
-	}
-	s.now.Store(s.snapshot(answers, failed))
+	asking.Wait()
 }
 
-// usable sorts addresses so that one answer in another order is the same answer:
-// IPv4 first, since a PBX that has both is likelier to listen there.
-func usable(addrs []netip.Addr) []netip.Addr {
-	out := make([]netip.Addr, 0, len(addrs))
-	for _, a := range addrs {
-		a = a.Unmap()
-		if a.IsValid() && !a.IsUnspecified() && !a.IsMulticast() {
-			out = append(out, a)
-		}
+// locate asks for one name. Without servers those of before stay: the DNS of a PBX
+// that is there must not take it out.
+func (s *Set) locate(ctx context.Context, n *named) (fresh time.Duration) {
+	r := s.cfg.Locator.Locate(ctx, n.want)
+	r.Servers = usable(r.Servers)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ctx.Err() != nil && len(r.Servers) == 0 {
+		return 0
 	}
-	slices.SortFunc(out, netip.Addr.Compare)
-	return slices.Compact(out)
+	before := s.known[n.hop]
+	if len(r.Servers) == 0 {
+		r.Servers = before.Servers
+	}
+	s.known[n.hop] = r
+	if !slices.Equal(r.Servers, before.Servers) || (r.Err == nil) != (before.Err == nil) || r.Err != nil {
+		s.publishLocked()
+	}
+	return r.Fresh
 }
 
-func (s *Set) snapshot(answers map[string][]netip.Addr, failed map[string]error) *snapshot {
-	n := &snapshot{answers: answers, failed: failed, targets: map[string][]Target{}, owner: map[netip.Addr]string{}}
+// usable leaves out what no server can have, and knows IPv4 in only one form.
+func usable(servers []locate.Server) []locate.Server {
+	out := make([]locate.Server, 0, len(servers))
+	for _, srv := range servers {
+		a := srv.Addr.Addr().Unmap()
+		if !a.IsValid() || a.IsUnspecified() || a.IsMulticast() || srv.Addr.Port() == 0 {
+			continue
+		}
+		srv.Addr = netip.AddrPortFrom(a, srv.Addr.Port())
+		out = append(out, srv)
+	}
+	return out
+}
+
+func (s *Set) publish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.publishLocked()
+}
+
+// publishLocked makes and publishes the snapshot of what is known now.
+func (s *Set) publishLocked() {
+	n := &snapshot{views: map[string]*view{}, owner: map[netip.Addr]string{}, failed: map[string]error{}}
+	living := map[peerKey]bool{}
 	for _, g := range s.groups {
-		n.targets[g.Name] = Targets(g, func(host string) []netip.Addr { return answers[host] })
-		for _, t := range n.targets[g.Name] {
+		v := &view{sel: g.Select, turn: s.turns[g.Name]}
+		v.targets = lineUp(g, func(hop int) []locate.Server { return s.known[&g.Hops[hop]].Servers })
+		for i := range v.targets {
+			t := &v.targets[i]
+			t.Peer = s.peerLocked(g, t)
+			living[t.Peer.key] = true
+			n.peers = append(n.peers, t.Peer)
 			if _, taken := n.owner[t.Addr.Addr()]; !taken {
 				n.owner[t.Addr.Addr()] = g.Name
 			}
 		}
+		n.views[g.Name] = v
 		for _, p := range g.From {
 			n.from = append(n.from, owned{p.Masked(), g.Name})
 		}
 	}
 	// The narrowest network says most about whose an address is.
 	slices.SortStableFunc(n.from, func(a, b owned) int { return b.prefix.Bits() - a.prefix.Bits() })
-	return n
-}
-
-// Targets is what to try for a call to g: hop by hop in the order of the file,
-// each address of a hop's host in turn, none twice.
-func Targets(g *Group, addrs func(host string) []netip.Addr) []Target {
-	var out []Target
-	for i := range g.Hops {
-		h := &g.Hops[i]
-		list := []netip.Addr{h.Addr}
-		if !h.Addr.IsValid() {
-			list = addrs(h.Host)
-		}
-		for _, a := range list {
-			t := Target{Hop: h, Addr: netip.AddrPortFrom(a, cmp.Or(h.Port, 5060))}
-			if !slices.ContainsFunc(out, func(o Target) bool { return o.Addr == t.Addr && o.Hop.Transport == h.Transport }) {
-				out = append(out, t)
-			}
+	for _, one := range s.named {
+		if err := s.known[one.hop].Err; err != nil {
+			n.failed[one.hop.Host] = err
 		}
 	}
-	return out
+	for key, p := range s.peers {
+		if !living[key] && p.calls.Load() <= 0 {
+			delete(s.peers, key)
+		}
+	}
+	s.now.Store(n)
+	s.wake()
+}
+
+// peerLocked is who stands for t: as before where it has been there before.
+func (s *Set) peerLocked(g *Group, t *Target) *Peer {
+	key := peerKey{g.Name, t.Addr, t.Transport}
+	p := s.peers[key]
+	if p == nil {
+		p = &Peer{set: s, cfg: &g.Health, key: key}
+		s.peers[key] = p
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = *t
+	p.target.Peer = p
+	return p
 }
 
 // Group is the group of that name, or nil.
 func (s *Set) Group(name string) *Group { return s.byName[name] }
 
-// Targets is what to try now for a call to the named group, in order; nil when
-// there is no such group or none of its names has an address yet. Not to be changed.
-func (s *Set) Targets(name string) []Target { return s.now.Load().targets[name] }
+// Targets are all addresses of the named group, healthy or not, in the order of their
+// priorities; nil when there is no such group or none of its names has an address yet. Not
+// to be changed.
+func (s *Set) Targets(name string) []Target {
+	if v := s.now.Load().views[name]; v != nil {
+		return v.targets
+	}
+	return nil
+}
+
+// Find is the target of the named group with an address, of any transport if t is 0;
+// nil for none. A request within a dialog names its address itself.
+func (s *Set) Find(name string, addr netip.AddrPort, t sip.Transport) *Target {
+	all := s.Targets(name)
+	i := slices.IndexFunc(all, func(o Target) bool { return o.Addr == addr && (t == 0 || o.Transport == t) })
+	if i < 0 {
+		i = slices.IndexFunc(all, func(o Target) bool { return o.Addr == addr && o.Transport == 0 })
+	}
+	if i < 0 {
+		return nil
+	}
+	return &all[i]
+}
+
+// State is what is known of every address now, in the order of the file.
+func (s *Set) State() []Status {
+	peers := s.now.Load().peers
+	all := make([]Status, len(peers))
+	for i, p := range peers {
+		all[i] = p.status()
+	}
+	return all
+}
+
+// Drain takes the address out for calls that begin from now on, Enable lets it in
+// again; addr with port 0 is every port. They report how many addresses that were.
+func (s *Set) Drain(name string, addr netip.AddrPort) int { return s.drain(name, addr, true) }
+
+// Enable undoes Drain.
+func (s *Set) Enable(name string, addr netip.AddrPort) int { return s.drain(name, addr, false) }
+
+func (s *Set) drain(name string, addr netip.AddrPort, out bool) (n int) {
+	for _, t := range s.Targets(name) {
+		if t.Addr == addr || addr.Port() == 0 && t.Addr.Addr() == addr.Addr() {
+			t.Peer.drain(out)
+			n++
+		}
+	}
+	return n
+}
 
 // UpstreamOf is the name of the group that a peer belongs to, whatever its port: it
 // has a hop's address, or one in From. "" for none.
@@ -212,6 +328,6 @@ func (s *Set) ByHost(host string) (name string, ok bool) {
 	return name, ok
 }
 
-// Unresolved yields the names whose last look-up failed, with the cause; those
-// that keep an older answer are among them.
+// Unresolved yields the names whose last look-up failed, in part or whole, with the cause;
+// those that keep an older answer are among them.
 func (s *Set) Unresolved() map[string]error { return s.now.Load().failed }

@@ -9,35 +9,49 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ringway/ringway/gateway/trunk/locate"
 )
 
-// zone answers look-ups from a table that tests change between them.
+// zone answers look-ups from a table that tests change between them: a name to its
+// addresses, or to none.
 type zone struct {
-	addrs atomic.Pointer[map[string][]string]
-	asked atomic.Int32
+	addrs  atomic.Pointer[map[string][]string]
+	asked  atomic.Int32
+	closed atomic.Bool
 }
+
+var errNoSuchHost = errors.New("no such host")
+
+const fresh = 30 * time.Second
 
 func (z *zone) set(m map[string][]string) { z.addrs.Store(&m) }
 
-func (z *zone) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
+func (z *zone) Locate(_ context.Context, want locate.Target) (r locate.Result) {
 	z.asked.Add(1)
-	list, ok := (*z.addrs.Load())[host]
-	if !ok || network != "ip" {
-		return nil, errors.New("no such host")
+	r.Fresh = fresh
+	list := (*z.addrs.Load())[want.Host]
+	if list == nil {
+		return locate.Result{Fresh: 2 * time.Second, Err: errNoSuchHost}
 	}
-	var out []netip.Addr
 	for _, s := range list {
-		out = append(out, netip.MustParseAddr(s))
+		port := want.Port
+		if port == 0 {
+			port = 5060
+		}
+		r.Servers = append(r.Servers, locate.Server{Addr: netip.AddrPortFrom(netip.MustParseAddr(s), port), Transport: want.Transport, Name: want.Host})
 	}
-	return out, nil
+	return r
 }
+
+func (z *zone) Close() { z.closed.Store(true) }
 
 func testSet(t *testing.T, z *zone) *Set {
 	prefix := netip.MustParsePrefix
-	return NewSet([]Group{
+	return NewSet(Config{Locator: z, Groups: []Group{
 		{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.5"), hop(t, "sip:PBX.example.com:5070")}, From: []netip.Prefix{prefix("10.1.0.0/16")}},
 		{Name: "carrier", Hops: []Hop{hop(t, "sips:[2001:db8::9]")}, From: []netip.Prefix{prefix("10.1.2.0/24"), prefix("2001:db8:1::/48")}},
-	}, z)
+	}})
 }
 
 func TestUpstreamOf(t *testing.T) {
@@ -83,8 +97,8 @@ func addrs(ts []Target) (out []string) {
 	return out
 }
 
-// A name's addresses are looked up every 30 s; when the look-up fails, the last
-// known ones stay.
+// A name is looked up when its answer expires; when that fails, the last known
+// addresses stay (issue: a DNS outage serves the last known answer).
 func TestRunKeepsLastAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		z := &zone{}
@@ -106,21 +120,24 @@ func TestRunKeepsLastAnswer(t *testing.T) {
 			t.Error("a failed look-up is not told")
 		}
 		z.set(map[string][]string{"pbx.example.com": {"192.0.2.7"}})
-		step(retryEvery, "192.0.2.7:5070")
-		z.set(map[string][]string{"pbx.example.com": {"192.0.2.8", "192.0.2.7"}})
-		step(retryEvery, "192.0.2.7:5070") // known: asked only every 30 s
-		step(refreshEvery, "192.0.2.7:5070", "192.0.2.8:5070")
+		step(2*time.Second, "192.0.2.7:5070")
+		z.set(map[string][]string{"pbx.example.com": {"192.0.2.7", "192.0.2.8"}})
+		step(2*time.Second, "192.0.2.7:5070") // fresh: not asked
+		step(fresh, "192.0.2.7:5070", "192.0.2.8:5070")
+		if len(s.Unresolved()) != 0 {
+			t.Error("an old failure is told")
+		}
 		z.set(nil)
-		step(refreshEvery, "192.0.2.7:5070", "192.0.2.8:5070")
+		step(fresh, "192.0.2.7:5070", "192.0.2.8:5070")
 		if s.Unresolved()["pbx.example.com"] == nil {
 			t.Error("a failed look-up is not told")
 		}
-		z.set(map[string][]string{"pbx.example.com": {}})
-		step(refreshEvery, "192.0.2.7:5070", "192.0.2.8:5070")
+		z.set(map[string][]string{"pbx.example.com": {"0.0.0.0"}})
+		step(fresh, "192.0.2.7:5070", "192.0.2.8:5070")
 		asked := z.asked.Load()
 		cancel()
-		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("Run = %v", err)
+		if err := <-done; !errors.Is(err, context.Canceled) || !z.closed.Load() {
+			t.Errorf("Run = %v, locator closed: %v", err, z.closed.Load())
 		}
 		time.Sleep(time.Hour)
 		if z.asked.Load() != asked {
@@ -129,8 +146,39 @@ func TestRunKeepsLastAnswer(t *testing.T) {
 	})
 }
 
-func TestNumericHopsAskNoResolver(t *testing.T) {
-	s := NewSet([]Group{{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.5")}}}, nil)
+// What is known of an address outlives a look-up that gives it again, and a call that
+// is there keeps its place while the address is away.
+func TestPeersOutliveLookUps(t *testing.T) {
+	z := &zone{}
+	z.set(map[string][]string{"pbx.example.com": {"192.0.2.7", "192.0.2.8"}})
+	s := testSet(t, z)
+	s.Refresh(t.Context())
+	find := func(addr string) *Peer { return s.Find("pbx", netip.MustParseAddrPort(addr), 0).Peer }
+	seven, eight := find("192.0.2.7:5070"), find("192.0.2.8:5070")
+	seven.Lost(NoConnection, nil)
+	eight.Began()
+	z.set(map[string][]string{"pbx.example.com": {"192.0.2.9", "192.0.2.7"}})
+	s.Refresh(t.Context())
+	if find("192.0.2.7:5070") != seven {
+		t.Error("a look-up forgets who is down")
+	}
+	if got, _ := s.Select(nil, "pbx", ""); !slices.Equal(addrs(got), []string{"10.0.0.5:5060", "192.0.2.9:5070"}) {
+		t.Errorf("Select = %v", addrs(got))
+	}
+	z.set(map[string][]string{"pbx.example.com": {"192.0.2.8"}})
+	s.Refresh(t.Context())
+	if find("192.0.2.8:5070") != eight || s.State()[1].Calls != 1 {
+		t.Error("a call in progress is forgotten")
+	}
+	z.set(map[string][]string{"pbx.example.com": {"192.0.2.7"}})
+	s.Refresh(t.Context())
+	if find("192.0.2.7:5070") == seven {
+		t.Error("an address that was away is still what it was")
+	}
+}
+
+func TestNumericHopsAskNoLocator(t *testing.T) {
+	s := NewSet(Config{Groups: []Group{{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.5")}}}})
 	if got := addrs(s.Targets("pbx")); !slices.Equal(got, []string{"10.0.0.5:5060"}) {
 		t.Errorf("Targets before Run = %v", got)
 	}
@@ -145,7 +193,7 @@ func BenchmarkUpstreamOf(b *testing.B) {
 	for range 20 {
 		groups = append(groups, Group{Name: "x", From: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}})
 	}
-	s, a := NewSet(groups, nil), netip.MustParseAddrPort("192.0.2.1:5060")
+	s, a := NewSet(Config{Groups: groups}), netip.MustParseAddrPort("192.0.2.1:5060")
 	b.ReportAllocs()
 	for b.Loop() {
 		s.UpstreamOf(a)

@@ -131,12 +131,6 @@ type HopTLS struct {
 	ServerName string // name in the hop's certificate where it is not Host
 }
 
-// Target is an address to try: a hop and one of its host's addresses.
-type Target struct {
-	Hop  *Hop
-	Addr netip.AddrPort
-}
-
 // ParseHop reads a hop's URI: sip:HOST[:PORT][;transport=udp|tcp|tls], sips: means
 // TLS. An IP address has the default port 5060 or, with TLS, 5061 (RFC 3261 §19.1.2). The weight is 1.
 func ParseHop(s string) (Hop, error) {
@@ -214,18 +208,38 @@ func (h *Hop) host(host string) error {
 	return nil
 }
 
-// String is "host[:port]" with the pinned transport, for logs.
-func (h *Hop) String() string {
+// Server is "host[:port]" as a URI has it.
+func (h *Hop) Server() string {
 	host := h.Host
 	if h.Addr.Is6() {
 		host = "[" + host + "]"
 	}
-	s := host
 	if h.Port != 0 {
-		s += ":" + strconv.Itoa(int(h.Port))
+		host += ":" + strconv.Itoa(int(h.Port))
 	}
+	return host
+}
+
+// String is Server with the pinned transport, for logs.
+func (h *Hop) String() string {
+	s := h.Server()
 	if h.Transport != 0 {
 		s += "/" + strings.ToLower(h.Transport.String())
+	}
+	return s
+}
+
+// secure reports whether the hop was given as sips.
+func (h *Hop) secure() bool { return len(h.URI) > 5 && strings.EqualFold(h.URI[:5], "sips:") }
+
+// String is the address with the transport, if it is pinned, and the name that led to it.
+func (t *Target) String() string {
+	s := t.Addr.String()
+	if t.Transport != 0 {
+		s += "/" + strings.ToLower(t.Transport.String())
+	}
+	if t.Hop != nil && !t.Hop.Addr.IsValid() {
+		s += " (" + t.Hop.Host + ")"
 	}
 	return s
 }

@@ -54,23 +54,3 @@ func TestParseHop(t *testing.T) {
 		}
 	}
 }
-
-func TestTargetsInOrder(t *testing.T) {
-	g := &Group{Name: "pbx", Hops: []Hop{
-		hop(t, "sip:b.example.com;transport=tcp"), hop(t, "sip:10.0.0.1:5070"), hop(t, "sip:nowhere.example.com"),
-		hop(t, "sip:10.0.0.2;transport=tcp"), hop(t, "sip:10.0.0.2"),
-	}}
-	known := map[string][]netip.Addr{"b.example.com": {netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("2001:db8::2")}}
-	var got []string
-	for _, target := range Targets(g, func(h string) []netip.Addr { return known[h] }) {
-		got = append(got, target.Addr.String()+" "+target.Hop.URI)
-	}
-	want := []string{
-		"10.0.0.2:5060 sip:b.example.com;transport=tcp", "[2001:db8::2]:5060 sip:b.example.com;transport=tcp",
-		"10.0.0.1:5070 sip:10.0.0.1:5070",
-		"10.0.0.2:5060 sip:10.0.0.2", // not pinned: not the same try as TCP to it
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}

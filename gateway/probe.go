@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"strconv"
+
+	"github.com/ringway/ringway/gateway/trunk"
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+	"github.com/ringway/ringway/sip/ua"
+)
+
+// prober asks the addresses of upstreams with OPTIONS whether they are there
+// (trunk.Prober): RFC 3261 §11, sent as every request is, by our client transactions
+// from our listeners.
+type prober Gateway
+
+// probe is one OPTIONS on its way.
+type probe struct {
+	gateway *Gateway
+	target  trunk.Target
+	done    func(status int, err error)
+}
+
+// probeSize is more than a probe's octets, and less than what needs TCP.
+const probeSize = 600
+
+// Probe sends one OPTIONS.
+func (p *prober) Probe(t trunk.Target, done func(status int, err error)) {
+	one := &probe{gateway: (*Gateway)(p), target: t, done: done}
+	p.network.Reach(hopOf(&t), probeSize, one.reached)
+}
+
+// reached goes on once there is a flow.
+func (p *probe) reached(f *flow.Flow, err error) {
+	if err != nil {
+		p.done(0, err)
+		return
+	}
+	id := transaction.NewID()
+	m, err := p.request(f.Info(), id).Build()
+	if err != nil {
+		p.done(0, err)
+		return
+	}
+	out := m.Splice()
+	p.gateway.transactions.Client(id, "OPTIONS", f, p).Start(&out)
+}
+
+func (p *probe) request(info *sip.ConnInfo, id uint64) *ua.Request {
+	us := "sip:" + info.Advertise
+	if info.Transport != sip.UDP {
+		us += ";transport=" + info.Transport.Param()
+	}
+	random := strconv.FormatUint(rand.Uint64(), 36)
+	return &ua.Request{
+		Method: "OPTIONS", URI: p.uri(info.Transport), Via: via(info, id),
+		From: "<" + us + ">;tag=" + random, To: "<" + p.uri(0) + ">", CallID: random + "@" + hostOf(info.Local), CSeq: 1,
+		Headers: []string{"Contact: <" + us + ">", "Accept: application/sdp", methods},
+	}
+}
+
+func via(info *sip.ConnInfo, id uint64) string {
+	b := []byte("SIP/2.0/" + info.Transport.String() + " " + info.Advertise + ";rport;branch=")
+	return string(transaction.AppendBranch(b, id, 0))
+}
+
+// uri is the server itself: the hop as the operator wrote it, and over what it is asked.
+func (p *probe) uri(t sip.Transport) string {
+	uri := "sip:" + p.target.Hop.Server()
+	if t != 0 && t != sip.UDP {
+		uri += ";transport=" + t.Param()
+	}
+	return uri
+}
+
+func hostOf(a netip.AddrPort) string { return a.Addr().Unmap().WithZone("").String() }
+
+// Response is transaction.ClientUser.
+func (p *probe) Response(_ *transaction.Client, m *sip.Message) {
+	if m.Status() >= 200 {
+		p.done(m.Status(), nil)
+	}
+}
+
+// Failed is transaction.ClientUser.
+func (p *probe) Failed(_ *transaction.Client, err error) { p.done(0, err) }
+
+// upstreamChanged logs that an address of an upstream went or came (trunk.Config.Changed).
+func (g *Gateway) upstreamChanged(t trunk.Transition) {
+	e := g.log.Info()
+	if t.To == trunk.Down || t.To == trunk.Busy {
+		e = g.log.Warn()
+	}
+	e.Str("upstream", t.Upstream).Str("hop", t.Hop).Str("from", t.From.String()).Str("to", t.To.String()).Str("cause", t.Cause).Msg("upstream")
+}

@@ -1,0 +1,219 @@
+package trunk
+
+import (
+	"cmp"
+	"math"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+)
+
+// Loss says how a call found an address wanting.
+type Loss uint8
+
+// The losses.
+const (
+	NoConnection Loss = iota // none could be made
+	Broken                   // the connection ended under a request
+	Silent                   // no response within try_timeout
+)
+
+// Peer is one address of a group: its health and its load. It lives as long as the
+// address is the group's, whatever is looked up meanwhile. Methods are safe for
+// concurrent use and never block.
+type Peer struct {
+	// Static after construction.
+	set *Set
+	cfg *HealthConfig
+	key peerKey
+
+	calls atomic.Int64 // in progress
+	out   atomic.Int64 // 0: usable; until when not, in Unix nanoseconds; never: until told otherwise
+	calm  atomic.Bool  // up, and nothing to forgive: responses change nothing
+
+	// Guarded by mu, which is a leaf.
+	mu      sync.Mutex
+	health  health
+	drained bool
+	target  Target // as the newest snapshot has it
+	lastErr string // of a probe or call
+	took    time.Duration
+	downs   uint64    // how often it went Down or Busy
+	probe   uint64    // counts probes; the answer to an older one is nothing
+	asked   time.Time // when the running probe was sent; zero: none runs
+	due     time.Time // next probe; zero: not scheduled
+}
+
+type peerKey struct {
+	group     string
+	addr      netip.AddrPort
+	transport sip.Transport
+}
+
+const never = math.MaxInt64
+
+// usable reports whether calls go there; now is filled in when the time is needed.
+func (p *Peer) usable(now *int64) bool {
+	out := p.out.Load()
+	if out == 0 {
+		return true
+	}
+	if out == never {
+		return false
+	}
+	if *now == 0 {
+		*now = time.Now().UnixNano()
+	}
+	return *now >= out
+}
+
+// Began counts a call that is placed there; Ended is to follow.
+func (p *Peer) Began() { p.calls.Add(1) }
+
+// Ended is the end of a call, or of the try to place it.
+func (p *Peer) Ended() { p.calls.Add(-1) }
+
+// Heard tells of a response to a call: its status and, of 503, the Retry-After in it (0:
+// none). 408 says nothing: it may be about who is behind the address.
+func (p *Peer) Heard(status int, retryAfter time.Duration) {
+	switch {
+	case status == 408:
+	case status == 503 && retryAfter > 0:
+		p.tell(callUnavailable, "503 with Retry-After: "+retryAfter.String(), retryAfter)
+	case status == 503:
+		p.tell(callUnavailable, "503", 0)
+	case !p.calm.Load():
+		p.tell(callAnswered, "", 0)
+	}
+}
+
+// Lost tells of a call that got no response.
+func (p *Peer) Lost(how Loss, err error) {
+	why := ""
+	if err != nil {
+		why = err.Error()
+	}
+	switch how {
+	case NoConnection:
+		p.tell(callNoConnection, cmp.Or(why, "no connection"), 0)
+	case Broken:
+		p.tell(callBroken, cmp.Or(why, "connection lost"), 0)
+	case Silent:
+		p.tell(callSilent, cmp.Or(why, "no response"), 0)
+	}
+}
+
+// tell makes the health after an event of a call. What is doubtful is probed at once.
+func (p *Peer) tell(e event, why string, wait time.Duration) {
+	now := time.Now()
+	p.mu.Lock()
+	before := p.health
+	p.health = before.next(p.cfg, e, why, wait, now)
+	if e != callAnswered {
+		p.lastErr = why
+	}
+	wake := !p.health.until.IsZero()
+	if !p.cfg.Off && p.asked.IsZero() {
+		next := p.due
+		switch {
+		case p.health.state == Down && before.state != Down:
+			next = now.Add(p.cfg.DownInterval)
+		case p.health.failures > before.failures:
+			next = now
+		}
+		if next.Before(p.due) {
+			p.due, wake = next, true
+		}
+	}
+	p.unlock(before.state)
+	if wake {
+		p.set.wake()
+	}
+}
+
+// unlock publishes the health and tells of a change. The caller had locked mu when the
+// state was before.
+func (p *Peer) unlock(before State) {
+	h := &p.health
+	out := int64(0)
+	switch {
+	case p.drained || h.state == Down && h.until.IsZero():
+		out = never
+	case !h.usable():
+		out = h.until.UnixNano()
+	}
+	p.out.Store(out)
+	p.calm.Store(h.state == Up && h.failures == 0 && h.misses == 0)
+	if before != h.state && (h.state == Down || h.state == Busy) {
+		p.downs++
+	}
+	if before == h.state || p.set.cfg.Changed == nil {
+		p.mu.Unlock()
+		return
+	}
+	t := Transition{Upstream: p.key.group, Hop: p.target.String(), From: before, To: h.state, Cause: h.cause}
+	p.mu.Unlock()
+	p.set.cfg.Changed(t)
+}
+
+// drain takes p out or lets it in again.
+func (p *Peer) drain(out bool) {
+	p.mu.Lock()
+	p.drained = out
+	p.unlock(p.health.state)
+}
+
+// back is about how long it takes until p may be asked again.
+func (p *Peer) back(now time.Time) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.drained:
+		return retryLongest
+	case !p.health.until.IsZero():
+		return p.health.until.Sub(now)
+	}
+	return time.Duration(max(p.cfg.UpAfter-p.health.answers, 1)) * p.cfg.DownInterval
+}
+
+// Status is what is known of an address now.
+type Status struct {
+	Upstream  string
+	Hop       string // address and transport, and the name that led to it
+	Addr      netip.AddrPort
+	Transport sip.Transport
+	State     State
+	Since     time.Time     // of State; zero: from the start
+	Cause     string        // of State
+	LastError string        // of a probe or a call, "" for none so far
+	Probe     time.Duration // what the last answered probe took, 0 for none so far
+	Calls     int           // in progress
+	Downs     uint64        // times it went down or busy
+}
+
+// Usable reports whether calls go there.
+func (s *Status) Usable() bool { return s.State == Unknown || s.State == Up }
+
+func (p *Peer) status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Status{
+		Upstream: p.key.group, Hop: p.target.String(), Addr: p.key.addr, Transport: p.key.transport, State: p.health.state,
+		Since: p.health.since, Cause: p.health.cause, LastError: p.lastErr, Probe: p.took, Calls: int(p.calls.Load()), Downs: p.downs,
+	}
+	if p.drained {
+		s.State = Drained
+	}
+	return s
+}
+
+// Transition is a change of an address's state.
+type Transition struct {
+	Upstream string
+	Hop      string
+	From, To State
+	Cause    string
+}

@@ -1,0 +1,232 @@
+package trunk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// oracle is a Prober whose addresses answer as the test says.
+type oracle struct {
+	start time.Time
+
+	mu     sync.Mutex
+	says   map[string]func(done func(int, error)) // by address; none: silence
+	probes []string                               // "seconds address"
+}
+
+func (o *oracle) Probe(t Target, done func(int, error)) {
+	o.mu.Lock()
+	o.probes = append(o.probes, fmt.Sprintf("%g %s", time.Since(o.start).Seconds(), t.Addr.Addr()))
+	say := o.says[t.Addr.Addr().String()]
+	o.mu.Unlock()
+	if say != nil {
+		say(done)
+	}
+}
+
+func (o *oracle) say(addr string, f func(done func(int, error))) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.says[addr] = f
+}
+
+func status(code int) func(func(int, error)) { return func(done func(int, error)) { done(code, nil) } }
+
+func (o *oracle) sent() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	sent := o.probes
+	o.probes = nil
+	return sent
+}
+
+// rig runs a Set whose first probes go at once, in a bubble.
+func rig(t *testing.T, groups ...Group) (s *Set, o *oracle, log func() string) {
+	o = &oracle{start: time.Now(), says: map[string]func(func(int, error)){}}
+	var mu sync.Mutex
+	var lines []string
+	s = NewSet(Config{Groups: groups, Prober: o, Changed: func(tr Transition) {
+		mu.Lock()
+		defer mu.Unlock()
+		lines = append(lines, fmt.Sprintf("%g %s %s %v→%v (%s)", time.Since(o.start).Seconds(), tr.Upstream, tr.Hop, tr.From, tr.To, tr.Cause))
+	}})
+	s.phase = func(time.Duration) time.Duration { return 0 }
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { _ = s.Run(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return s, o, func() string {
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		text := strings.Join(lines, "\n")
+		lines = nil
+		return text
+	}
+}
+
+func same(t *testing.T, what, got string, want ...string) {
+	t.Helper()
+	if all := strings.Join(want, "\n"); got != all {
+		t.Errorf("%s:\n%s\nwant:\n%s", what, got, all)
+	}
+}
+
+// Every 10 s while it is up, every 5 s while it is not; 3 misses are down, 2 answers up.
+func TestProbeSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, o, log := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
+		o.say("10.0.0.1", status(200))
+		time.Sleep(24 * time.Second)
+		same(t, "probes of one that is up", strings.Join(o.sent(), ", "), "0 10.0.0.1, 10 10.0.0.1, 20 10.0.0.1")
+		same(t, "log", log(), "0 pbx 10.0.0.1:5060 unknown→up (answers probes)")
+
+		o.say("10.0.0.1", nil)
+		time.Sleep(40 * time.Second) // 64
+		same(t, "log", log(), "52 pbx 10.0.0.1:5060 up→down (3 probes without an answer: no answer in 2s)")
+		same(t, "probes of one that goes", strings.Join(o.sent(), ", "), "30 10.0.0.1, 40 10.0.0.1, 50 10.0.0.1, 55 10.0.0.1, 60 10.0.0.1")
+
+		o.say("10.0.0.1", status(404)) // any answer but 408 and 503: it is alive
+		time.Sleep(20 * time.Second)   // 84
+		same(t, "log", log(), "70 pbx 10.0.0.1:5060 down→up (2 probes answered)")
+		same(t, "probes of one that comes back", strings.Join(o.sent(), ", "), "65 10.0.0.1, 70 10.0.0.1, 80 10.0.0.1")
+	})
+}
+
+// What counts as a miss: 408, 503, an error, and an answer after 2 s, which is not
+// the answer to the next one either.
+func TestProbeMisses(t *testing.T) {
+	for name, say := range map[string]func(func(int, error)){
+		"408":   status(408),
+		"503":   status(503),
+		"error": func(done func(int, error)) { done(0, errors.New("connection refused")) },
+		"late":  func(done func(int, error)) { time.AfterFunc(2100*time.Millisecond, func() { done(200, nil) }) },
+		"after the next": func(done func(int, error)) {
+			time.AfterFunc(5100*time.Millisecond, func() { done(200, nil) })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, o, _ := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
+				o.say("10.0.0.1", say)
+				time.Sleep(13 * time.Second) // probes at 0, 5 and 10: of an unknown one
+				synctest.Wait()
+				if st := s.State()[0]; st.State != Down || st.LastError == "" {
+					t.Errorf("%+v", st)
+				}
+			})
+		})
+	}
+}
+
+func TestProbesOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, o, log := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}, Health: HealthConfig{Off: true}})
+		s.State()[0].find(s).Lost(NoConnection, errors.New("connection refused"))
+		time.Sleep(time.Minute)
+		same(t, "log", log(), "0 pbx 10.0.0.1:5060 unknown→down (connection refused)", "10 pbx 10.0.0.1:5060 down→unknown (left alone for long enough)")
+		if got := o.sent(); len(got) != 0 {
+			t.Errorf("probed: %v", got)
+		}
+	})
+}
+
+func (st *Status) find(s *Set) *Peer { return s.Find(st.Upstream, st.Addr, st.Transport).Peer }
+
+// A call that fails has the address probed at once: a lost packet is forgiven before
+// the next call, a dead one is found before the next caller waits for it.
+func TestDoubtIsProbed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, o, log := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1"), hop(t, "sip:10.0.0.2")}})
+		o.say("10.0.0.1", status(200))
+		o.say("10.0.0.2", status(200))
+		time.Sleep(time.Second)
+		log()
+		o.sent()
+		s.State()[0].find(s).Lost(Silent, nil)
+		synctest.Wait()
+		same(t, "probes", strings.Join(o.sent(), ", "), "1 10.0.0.1")
+		same(t, "log", log())
+		o.say("10.0.0.1", nil)
+		s.State()[0].find(s).Lost(Silent, nil)
+		time.Sleep(2 * time.Second)
+		same(t, "log", log(), "3 pbx 10.0.0.1:5060 up→down (a call failed and a probe has no answer: no answer in 2s)")
+	})
+}
+
+// 503 with Retry-After is honoured and expires (RFC 3261 §21.5.4).
+func TestRetryAfterExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, o, log := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
+		o.say("10.0.0.1", status(200))
+		time.Sleep(time.Second)
+		log()
+		s.State()[0].find(s).Heard(503, 32*time.Second)
+		if got, wait := s.Select(nil, "pbx", ""); len(got) != 0 || wait != 32*time.Second {
+			t.Errorf("Select = %v, %v", addrs(got), wait)
+		}
+		time.Sleep(32*time.Second - time.Millisecond)
+		if got, _ := s.Select(nil, "pbx", ""); len(got) != 0 {
+			t.Errorf("too early: %v", addrs(got))
+		}
+		time.Sleep(time.Millisecond)
+		if got, _ := s.Select(nil, "pbx", ""); len(got) != 1 {
+			t.Errorf("too late: %v", addrs(got))
+		}
+		time.Sleep(10 * time.Second)
+		same(t, "log", log(), "1 pbx 10.0.0.1:5060 up→busy (503 with Retry-After: 32s)",
+			"33 pbx 10.0.0.1:5060 busy→unknown (Retry-After is over)", "35 pbx 10.0.0.1:5060 unknown→up (answers probes)")
+	})
+}
+
+// Each address has a time of its own, within the interval.
+func TestPhases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hops []Hop
+		for i := range 20 {
+			hops = append(hops, hop(t, fmt.Sprintf("sip:10.0.0.%d", i+1)))
+		}
+		o := &oracle{start: time.Now(), says: map[string]func(func(int, error)){}}
+		s := NewSet(Config{Groups: []Group{{Name: "pbx", Hops: hops}}, Prober: o})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = s.Run(ctx) })
+		time.Sleep(5 * time.Second)
+		cancel()
+		running.Wait()
+		times := map[string]bool{}
+		for _, p := range o.sent() {
+			at, _, _ := strings.Cut(p, " ")
+			times[at] = true
+		}
+		if len(times) < 15 {
+			t.Errorf("20 addresses are probed at %d times", len(times))
+		}
+	})
+}
+
+func TestStateIsObservable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, o, _ := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1;transport=tcp"), hop(t, "sip:10.0.0.2")}})
+		o.say("10.0.0.1", func(done func(int, error)) { time.AfterFunc(20*time.Millisecond, func() { done(200, nil) }) })
+		time.Sleep(time.Second)
+		s.State()[0].find(s).Began()
+		s.Drain("pbx", s.State()[1].Addr)
+		s.State()[1].find(s).Lost(NoConnection, errors.New("connection refused"))
+		var got []string
+		for _, st := range s.State() {
+			got = append(got, fmt.Sprintf("%s %s %v %v %v %d %d %s", st.Upstream, st.Hop, st.State, st.Usable(), st.Probe, st.Calls, st.Downs, st.LastError))
+		}
+		want := []string{"pbx 10.0.0.1:5060/tcp up true 20ms 1 0 ", "pbx 10.0.0.2:5060 drained false 0s 0 1 connection refused"}
+		if !slices.Equal(got, want) {
+			t.Errorf("State = %q, want %q", got, want)
+		}
+	})
+}
