@@ -143,6 +143,12 @@ func (f *Flow) addName(n Name) {
 	}
 }
 
+func (f *Flow) named() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.names) > 0
+}
+
 func (f *Flow) dropName(n Name) (left int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -4,10 +4,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"hash/maphash"
-	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/ringway/ringway/sip"
 )
@@ -23,10 +21,6 @@ type Watcher interface {
 const (
 	shardCount = 64
 	transports = int(sip.WSS) + 1
-	// maxAdopted bounds UDP peers that are remembered without a binding (a caller in a dialog).
-	maxAdopted = 100_000
-	// adoptedIdle is how long such a peer is remembered after its last datagram.
-	adoptedIdle = 12 * time.Hour
 )
 
 // Table holds the flows that can be looked up: all connections, and UDP peers
@@ -38,12 +32,7 @@ type Table struct {
 	opened   [transports]atomic.Uint64
 	shards   [shardCount]shard
 	takeover sync.Mutex // before Flow.mu
-
-	udp struct {
-		sync.RWMutex
-		peers map[peer]*Flow
-		swept time.Time
-	}
+	udp      udpPeers   // before shards and Flow.mu
 }
 
 type shard struct {
@@ -51,9 +40,6 @@ type shard struct {
 	byID   map[ID]*Flow
 	byName map[Name]*Flow // newest flow that spoke for it, kept while it lives
 }
-
-// peer identifies a UDP association: our socket's address and the peer's.
-type peer struct{ local, remote netip.AddrPort }
 
 // NewTable returns an empty table. Its ids start at a random number, so that a
 // token from before a restart does not name somebody else's flow.
@@ -66,7 +52,7 @@ func NewTable() *Table {
 		t.shards[i].byID = make(map[ID]*Flow)
 		t.shards[i].byName = make(map[Name]*Flow)
 	}
-	t.udp.peers = make(map[peer]*Flow)
+	t.udp.init()
 	return t
 }
 
@@ -103,18 +89,19 @@ func (t *Table) enter(f *Flow) {
 func (t *Table) Datagram(c sip.Conn) *Flow {
 	info := c.Info()
 	t.udp.RLock()
-	f := t.udp.peers[peer{info.Local, info.Remote}]
+	a := t.udp.all[peer{info.Local, info.Remote}]
 	t.udp.RUnlock()
-	if f == nil {
+	if a == nil {
 		return &Flow{Conn: c}
 	}
-	f.touch()
-	return f
+	a.flow.touch()
+	return a.flow
 }
 
 // Adopt enters a UDP peer's flow so that it can be looked up, and returns the
 // listed flow: f, or the one that was listed for that peer already. Other
-// transports' flows are returned as they are. nil when the table is full.
+// transports' flows are returned as they are. Until it is bound it may have to make room for
+// others; it is forgotten an hour after its last datagram.
 func (t *Table) Adopt(f *Flow) *Flow {
 	info := f.Info()
 	if info.Transport != sip.UDP || f.ID != 0 {
@@ -123,34 +110,16 @@ func (t *Table) Adopt(f *Flow) *Flow {
 	key := peer{info.Local, info.Remote}
 	t.udp.Lock()
 	defer t.udp.Unlock()
-	if g := t.udp.peers[key]; g != nil {
-		return g
-	}
-	if len(t.udp.peers) >= maxAdopted && !t.sweepLocked() {
-		return nil
+	if a := t.udp.all[key]; a != nil {
+		return a.flow
 	}
 	g := &Flow{Conn: f.Conn, ID: ID(t.last.Add(1)), aors: f.AORs(), upstream: f.Upstream()}
 	g.touch()
-	t.udp.peers[key] = g
+	a := &adopted{flow: g, at: key}
+	t.udp.all[key] = a
+	t.queueLocked(a)
 	t.enter(g)
 	return g
-}
-
-// sweepLocked forgets adopted peers without a binding that have long been
-// silent, once a minute at most, and reports whether there is room.
-func (t *Table) sweepLocked() bool {
-	now := time.Now()
-	if now.Sub(t.udp.swept) < time.Minute {
-		return false
-	}
-	t.udp.swept = now
-	for key, f := range t.udp.peers {
-		if now.Unix()-f.heard.Load() > int64(adoptedIdle/time.Second) && len(f.Names()) == 0 {
-			delete(t.udp.peers, key)
-			t.remove(f)
-		}
-	}
-	return len(t.udp.peers) < maxAdopted
 }
 
 // remove unlists f and marks it dead; false when that was done before.
@@ -178,18 +147,20 @@ func (t *Table) Bind(f *Flow, name Name) {
 		return
 	}
 	f.addName(name)
+	t.settle(f)
 	if old != nil && (old.dropName(name) == 0 || !old.Live()) {
 		t.takeover.Lock()
 		old.follow(f)
 		t.takeover.Unlock()
+		t.settle(old)
 	}
 	for _, w := range t.watchers {
 		w.FlowNamed(f, name, old)
 	}
 }
 
-// Unbind says that f no longer speaks for name: the binding is gone. An adopted
-// UDP peer that speaks for nothing is forgotten after a while.
+// Unbind says that f no longer speaks for name: the binding is gone. A UDP peer that
+// speaks for nothing any more is as one that was just adopted (Adopt).
 func (t *Table) Unbind(f *Flow, name Name) {
 	s := t.nameShard(name)
 	s.Lock()
@@ -198,6 +169,7 @@ func (t *Table) Unbind(f *Flow, name Name) {
 	}
 	s.Unlock()
 	f.dropName(name)
+	t.settle(f)
 }
 
 // Closed is called once by the transport when a connection has ended. The
