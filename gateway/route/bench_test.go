@@ -19,6 +19,8 @@ func thousand(kind string) (*Table, *Facts) {
 			m.Prefix = fmt.Sprintf("+4930%03d", i)
 		case kind == "patterns":
 			m.User = fmt.Sprintf(`^\+4930%03d[0-9]*$`, i)
+		case kind == "callers":
+			m.Caller = fmt.Sprintf("^user%d@", i)
 		case kind == "one prefix": // nothing for the index to tell apart
 			m.Prefix, m.Method = "+4930", []string{"MESSAGE"}
 		case n == 0:
@@ -38,7 +40,7 @@ func thousand(kind string) (*Table, *Facts) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	for _, kind := range []string{"prefixes", "patterns", "mixed", "one prefix"} {
+	for _, kind := range []string{"prefixes", "patterns", "mixed", "callers", "one prefix"} {
 		t, f := thousand(kind)
 		b.Run("last of 1000 "+kind, func(b *testing.B) {
 			b.ReportAllocs()
@@ -61,7 +63,7 @@ func BenchmarkDecide(b *testing.B) {
 
 // TestDecideAllocatesNothing: a decision costs no memory, of whatever kind the rules are.
 func TestDecideAllocatesNothing(t *testing.T) {
-	for _, kind := range []string{"prefixes", "patterns", "mixed", "one prefix"} {
+	for _, kind := range []string{"prefixes", "patterns", "mixed", "callers", "one prefix"} {
 		table, f := thousand(kind)
 		if n := testing.AllocsPerRun(100, func() { table.Decide(f) }); n != 0 {
 			t.Errorf("%s: %v allocations", kind, n)

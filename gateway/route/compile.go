@@ -36,17 +36,25 @@ func Compile(rules []Rule) (*Table, []Finding) {
 		c.action(r)
 		c.rewrite(r)
 	}
-	t.users = newIndex(c.conds)
+	var m methods
+	for _, cond := range c.conds {
+		m.add(cond.methods)
+	}
+	t.users = newIndex(c.conds, &m)
 	for i, cond := range c.conds {
 		if cond.senders.users {
 			t.users.add(i)
 		}
 		for _, name := range cond.senders.upstreams {
 			if t.upstreams[name] == nil {
-				t.upstreams[name] = newIndex(c.conds)
+				t.upstreams[name] = newIndex(c.conds, &m)
 			}
 			t.upstreams[name].add(i)
 		}
+	}
+	t.users.finish()
+	for _, ix := range t.upstreams {
+		ix.finish()
 	}
 	c.compare(rules)
 	slices.SortStableFunc(c.found, func(a, b Finding) int { return a.Rule - b.Rule })

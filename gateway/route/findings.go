@@ -153,7 +153,7 @@ func (a *condition) covers(b *condition) bool {
 		!a.sourceCovers(b), !a.userCovers(b):
 		return false
 	}
-	if p, q := a.regexps[1], b.regexps[1]; p != nil && !p.universal(false) && (q == nil || q.text != p.text) {
+	if p, q := a.regexps[1], b.regexps[1]; p != nil && !p.all && (q == nil || q.text != p.text) {
 		return false
 	}
 	for _, h := range a.header {
@@ -193,7 +193,7 @@ func (p *Peer) covers(q *Peer) bool {
 
 func (h *headerCond) covers(o headerCond) bool {
 	return sameName(h.name, o.name) &&
-		(h.pattern == nil || o.pattern != nil && (h.pattern.text == o.pattern.text || h.pattern.universal(false)))
+		(h.pattern == nil || o.pattern != nil && (h.pattern.text == o.pattern.text || h.pattern.all))
 }
 
 func (a *condition) userCovers(b *condition) bool {
@@ -203,7 +203,7 @@ func (a *condition) userCovers(b *condition) bool {
 	}
 	p, q := a.regexps[0], b.regexps[0]
 	switch {
-	case p == nil || p.universal(true) || q != nil && q.text == p.text:
+	case p == nil || p.some || q != nil && q.text == p.text:
 		return true
 	case p.dial == nil:
 		return false

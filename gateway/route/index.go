@@ -1,117 +1,201 @@
 package route
 
-import "strings"
-
-// index finds the rules that can fit a user of a domain, in the order of the file. Rules are
-// kept in tries by what a user must begin with: one trie a domain and one of the
-// rules that name none.
+// index finds the rules that can fit a user of a domain, in the order of the file: one bucket a domain and one
+// of the rules that name none.
 type index struct {
-	routes  []*condition // of the whole table
-	any     *trie
-	domains map[string]*trie
+	conds   []*condition // of the whole table
+	methods *methods
+	any     *bucket
+	domains map[string]*bucket
 }
 
-// trie is a tree of nodes by the user's octets; nodes[0] is the root.
-type trie struct{ nodes []node }
-
-type node struct {
-	octets string // next octets there are …
-	next   []int32
-	rules  []int32 // whose key ends here, ascending
+// bucket keeps rules with a pattern on the user or, without any condition on him, on the caller in automata; all
+// others, and the few patterns that fit no automaton, in a trie by what a user must begin with.
+type bucket struct {
+	trie    trie
+	users   automata
+	callers automata
 }
 
-func newIndex(routes []*condition) *index {
-	return &index{routes: routes, any: &trie{nodes: make([]node, 1)}, domains: map[string]*trie{}}
+// automata are those of one bucket and subject.
+type automata struct {
+	run []*automaton
+	all []int32 // their rules, ascending
+
+	parts []*automaton // while rules are added
 }
+
+// maxAutomata are run for a user; the patterns of more are asked one by one.
+const maxAutomata = 8
+
+func newIndex(conds []*condition, m *methods) *index {
+	return &index{conds: conds, methods: m, any: newBucket(), domains: map[string]*bucket{}}
+}
+
+func newBucket() *bucket { return &bucket{trie: trie{nodes: make([]node, 1)}} }
 
 // add enters rule i, which must not be below one entered before.
 func (ix *index) add(i int) {
-	c := ix.routes[i]
-	t := ix.any
+	c := ix.conds[i]
+	b := ix.any
 	if c.domain != "" {
-		if t = ix.domains[c.domain]; t == nil {
-			t = &trie{nodes: make([]node, 1)}
-			ix.domains[c.domain] = t
+		if b = ix.domains[c.domain]; b == nil {
+			b = newBucket()
+			ix.domains[c.domain] = b
 		}
 	}
-	for _, key := range c.keys {
-		t.add(key, int32(i))
+	user, caller := c.regexps[0], c.regexps[1]
+	switch {
+	case len(c.keys) == 0:
+	case user != nil && user.auto != nil:
+		b.users.add(user.auto, int32(i))
+	case user == nil && c.prefix == "" && caller != nil && caller.auto != nil:
+		b.callers.add(caller.auto, int32(i))
+	default:
+		b.trie.addAll(c.keys, int32(i))
 	}
 }
 
-func (t *trie) add(key string, rule int32) {
-	at := int32(0)
-	for i := 0; i < len(key); i++ {
-		k := strings.IndexByte(t.nodes[at].octets, key[i])
-		if k < 0 {
-			t.nodes = append(t.nodes, node{})
-			n := &t.nodes[at]
-			k = len(n.next)
-			n.octets += key[i : i+1]
-			n.next = append(n.next, int32(len(t.nodes)-1))
-		}
-		at = t.nodes[at].next[k]
-	}
-	t.nodes[at].rules = append(t.nodes[at].rules, rule)
+func (a *automata) add(one *automaton, rule int32) {
+	a.all = append(a.all, rule)
+	a.parts = append(a.parts, one.of(rule))
 }
 
-// lists are the rules of the nodes on a user's way through two tries.
+// finish puts the automata together when all rules are there.
+func (ix *index) finish() {
+	ix.any.finish(ix.conds)
+	for _, b := range ix.domains {
+		b.finish(ix.conds)
+	}
+}
+
+func (b *bucket) finish(conds []*condition) {
+	for _, a := range []*automata{&b.users, &b.callers} {
+		a.run = joinAll(a.parts)
+		if a.parts = nil; len(a.run) <= maxAutomata {
+			continue
+		}
+		for _, i := range a.all {
+			b.trie.addAll(conds[i].keys, i)
+		}
+		b.trie.sort()
+		*a = automata{}
+	}
+}
+
+// lists are the rules that can fit a request, each list ascending.
 type lists struct {
 	n  int
-	of [2 * (maxKey + 1)][]int32
+	of [2 * (maxKey + 1 + 2*maxAutomata)]list
 }
 
-func (l *lists) collect(t *trie, user string) {
-	at := int32(0)
-	for i := 0; ; i++ {
-		n := &t.nodes[at]
-		if len(n.rules) > 0 {
-			l.of[l.n] = n.rules
-			l.n++
-		}
-		if i == len(user) {
-			return
-		}
-		k := strings.IndexByte(n.octets, user[i])
-		if k < 0 {
-			return
-		}
-		at = n.next[k]
+type list struct {
+	rules []int32
+	sure  sure
+}
+
+// sure says which conditions the index has seen to.
+type sure uint8
+
+const (
+	sureUser sure = 1 << iota
+	sureCaller
+)
+
+func (l *lists) add(rules []int32, s sure) {
+	if len(rules) > 0 {
+		l.of[l.n] = list{rules, s}
+		l.n++
 	}
 }
 
-// next takes the lowest rule off the lists, -1 when they are empty.
-func (l *lists) next() int32 {
-	best := -1
-	for i := range l.n {
-		if len(l.of[i]) > 0 && (best < 0 || l.of[i][0] < l.of[best][0]) {
-			best = i
+func (b *bucket) collect(l *lists, f *Facts) {
+	b.trie.collect(l, f.User)
+	b.users.collect(l, f.User, sureUser)
+	b.callers.collect(l, f.Caller, sureCaller)
+}
+
+func (a *automata) collect(l *lists, subject string, s sure) {
+	for _, one := range a.run {
+		rules, ok := one.fit(subject)
+		if !ok {
+			l.add(a.all, 0)
+			return // at the first: none knows such a text
+		}
+		l.add(rules, s)
+	}
+}
+
+// lowest is the list with the lowest rule, nil when all are empty.
+func (l *lists) lowest() *list {
+	if l.n == 0 {
+		return nil
+	}
+	best := &l.of[0]
+	for i := 1; i < l.n; i++ {
+		if of := &l.of[i]; of.rules[0] < best.rules[0] {
+			best = of
 		}
 	}
-	if best < 0 {
-		return -1
-	}
-	rule := l.of[best][0]
-	if l.of[best] = l.of[best][1:]; len(l.of[best]) == 0 {
+	return best
+}
+
+// drop takes the first rule off one of the lists.
+func (l *lists) drop(of *list) {
+	if of.rules = of.rules[1:]; len(of.rules) == 0 {
 		l.n--
-		l.of[best] = l.of[l.n]
+		*of = l.of[l.n]
 	}
-	return rule
 }
 
 // first is the first rule that fits, -1 for none.
 func (ix *index) first(f *Facts) int {
 	var l lists
-	l.collect(ix.any, f.User)
+	ix.any.collect(&l, f)
 	if len(ix.domains) > 0 {
-		if t := ix.domains[hostKey(f.Domain)]; t != nil {
-			l.collect(t, f.User)
+		if b := ix.domains[hostKey(f.Domain)]; b != nil {
+			b.collect(&l, f)
 		}
 	}
-	for {
-		i := l.next()
-		if i < 0 || ix.routes[i].fits(f) {
+	method := ix.methods.bit(f.Method)
+	for of := l.lowest(); of != nil; of = l.lowest() {
+		i := of.rules[0]
+		if ix.methods.of[i]&method != 0 && ix.conds[i].fits(f, of.sure) {
 			return int(i)
 		}
+		l.drop(of)
 	}
+	return -1
+}
+
+// methods are those that rules name, a bit each; the last bit is everything else.
+type methods struct {
+	names []string
+	of    []uint64 // of each rule
+}
+
+const otherMethod = 1 << 63
+
+func (m *methods) bit(name string) uint64 {
+	for i, n := range m.names {
+		if n == name {
+			return 1 << i
+		}
+	}
+	return otherMethod
+}
+
+// add enters the next rule.
+func (m *methods) add(names []string) {
+	mask := uint64(0)
+	for _, name := range names {
+		if m.bit(name) == otherMethod && len(m.names) < 63 {
+			m.names = append(m.names, name)
+		}
+		mask |= m.bit(name)
+	}
+	if len(names) == 0 {
+		mask = ^uint64(0)
+	}
+	m.of = append(m.of, mask)
 }

@@ -54,7 +54,7 @@ var (
 	somePrefixes  = []string{"", "", "", "0", "00", "+49", "1", "12", "a", "12345678901234567890", "é"}
 	someDomains   = []string{"", "", "example.com", "Example.org", "example.net"}
 	someUsers     = []string{"0", "00", "001", "0049301234", "+4930", "123", "1", "12", "2", "alice", "ALIce", "a1", "é", "ée", "030", "03", "12345678901234567890", "1234567890123456", "bb", "abc", "\xff1", "200", "911", "0001", ""}
-	someCallers   = []string{"", "", "^alice@", "example.com$", ".*"}
+	someCallers   = []string{"", "", "", "^alice@", "example.com$", ".*", "^bob@|o", `\bbob`, "^$"}
 	someUpstreams = []string{"pbx", "carrier"}
 )
 
@@ -71,7 +71,7 @@ func randomRule(r *rand.Rand) Rule {
 		}))
 	}
 	for range r.IntN(3) / 2 * (1 + r.IntN(2)) {
-		rule.Match.Method = append(rule.Match.Method, pick(r, []string{"INVITE", "MESSAGE", "OPTIONS"}))
+		rule.Match.Method = append(rule.Match.Method, pick(r, []string{"INVITE", "MESSAGE", "OPTIONS", "PING"}))
 	}
 	if r.IntN(6) == 0 {
 		rule.Match.Header = []HeaderMatch{{"X-Class", pick(r, []string{"", "gold", "^g"})}}
@@ -84,8 +84,8 @@ func randomRule(r *rand.Rand) Rule {
 
 func randomFacts(r *rand.Rand) *Facts {
 	f := &Facts{
-		Method: pick(r, []string{"INVITE", "MESSAGE"}), Domain: strings.ToLower(pick(r, someDomains[2:])), User: pick(r, someUsers),
-		Caller: pick(r, []string{"alice@example.com", "bob@example.org", ""}),
+		Method: pick(r, []string{"INVITE", "MESSAGE", "PONG"}), Domain: strings.ToLower(pick(r, someDomains[2:])), User: pick(r, someUsers),
+		Caller: pick(r, []string{"alice@example.com", "bob@example.org", "", "b\xf6b@example.com", "+4930\t"}),
 		Source: Source{
 			Transport: pick(r, []sip.Transport{sip.WS, sip.WSS, sip.UDP, sip.TCP}),
 			Addr:      netip.MustParseAddr(pick(r, []string{"10.1.2.3", "10.2.0.1", "192.0.2.1", "2001:db8::1"})),
@@ -107,7 +107,7 @@ func randomFacts(r *rand.Rand) *Facts {
 // TestIndexKeepsTheOrder: the indexed table decides as one that asks rule by rule does, on random rules and requests.
 func TestIndexKeepsTheOrder(t *testing.T) {
 	hits := 0
-	for seed := range uint64(400) {
+	for seed := range uint64(150) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		rules := make([]Rule, 1+r.IntN(60))
 		for i := range rules {
@@ -129,7 +129,7 @@ func TestIndexKeepsTheOrder(t *testing.T) {
 			}
 		}
 	}
-	if hits < 2000 {
+	if hits < 1000 {
 		t.Errorf("only %d requests got past the first rule; the rules are too dull", hits)
 	}
 }
@@ -145,7 +145,7 @@ func describe(rules []Rule, i int) string {
 // whatever comes.
 func TestHiddenRulesNeverWin(t *testing.T) {
 	said := 0
-	for seed := range uint64(300) {
+	for seed := range uint64(120) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		rules := make([]Rule, 2+r.IntN(30))
 		for i := range rules {
@@ -169,7 +169,7 @@ func TestHiddenRulesNeverWin(t *testing.T) {
 			}
 		}
 	}
-	if said < 500 {
+	if said < 200 {
 		t.Errorf("only %d findings; the rules are too dull", said)
 	}
 }
@@ -194,7 +194,7 @@ func FuzzPattern(f *testing.F) {
 		if begins := slices.ContainsFunc(p.keys(), func(k string) bool { return strings.HasPrefix(s, k) }); fits && !begins {
 			t.Errorf("%q fits %q, whose keys are %q", s, pattern, p.keys())
 		}
-		if !fits && (p.universal(false) || p.universal(true) && s != "") {
+		if !fits && (p.all || p.some && s != "") {
 			t.Errorf("%q does not fit %q, which is said to take everything", s, pattern)
 		}
 	})

@@ -16,11 +16,14 @@ type pattern struct {
 	text string
 	tree *syntax.Regexp
 	run  matcher
-	dial *dial // what run is, where the pattern is of that kind
+	dial *dial      // what run is, where the pattern is of that kind
+	auto *automaton // nil: too large
+
+	all, some bool // it fits every text without control characters; every one but ""
 }
 
 // compilePattern prepares a pattern. Dial patterns of the usual kind, such as
-// ^[0-9]+$ or ^00, become a comparison byte by byte; the rest stay regular expressions.
+// ^[0-9]+$ or ^00, become a comparison byte by byte, nearly all others an automaton; a few stay regular expressions.
 func compilePattern(text string) (*pattern, error) {
 	re, err := regexp.Compile(text)
 	if err != nil {
@@ -31,9 +34,13 @@ func compilePattern(text string) (*pattern, error) {
 		return nil, err
 	}
 	p := &pattern{text: text, tree: tree.Simplify(), run: re}
+	if p.auto = automatonOf(p.tree); p.auto != nil {
+		p.run = &single{p.auto, re}
+	}
 	if p.dial = dialOf(p.tree); p.dial != nil {
 		p.run = p.dial
 	}
+	p.all, p.some = universal(p.tree, false), universal(p.tree, true)
 	return p, nil
 }
 
@@ -195,42 +202,40 @@ func leadsOfClass(re *syntax.Regexp) (set []string, whole bool) {
 	return set, true
 }
 
-// universal reports whether the pattern fits every text without control characters;
-// oneAtLeast: every one but "".
-func (p *pattern) universal(oneAtLeast bool) bool {
-	if empty(p.tree) {
+// universal reports whether a pattern fits every text without control characters;
+// but: every one but "".
+func universal(tree *syntax.Regexp, but bool) bool {
+	if empty(tree) {
 		return true
 	}
-	parts := []*syntax.Regexp{p.tree}
-	if p.tree.Op == syntax.OpConcat {
-		parts = p.tree.Sub
+	parts := []*syntax.Regexp{tree}
+	if tree.Op == syntax.OpConcat {
+		parts = tree.Sub
 	}
+	anchors := 0
 	if len(parts) > 0 && parts[0].Op == syntax.OpBeginText {
 		parts = parts[1:]
+		anchors++
 	}
 	if n := len(parts); n > 0 && parts[n-1].Op == syntax.OpEndText {
 		parts = parts[:n-1]
+		anchors++
 	}
 	if len(parts) != 1 {
 		return false
 	}
-	for re := parts[0]; ; re = re.Sub[0] {
-		switch {
-		case re.Op == syntax.OpCapture:
-		case re.Op == syntax.OpStar || re.Op == syntax.OpPlus && oneAtLeast:
-			return re.Sub[0].Op == syntax.OpAnyChar || re.Sub[0].Op == syntax.OpAnyCharNotNL
-		default:
-			return oneAtLeast && (re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL) && len(parts) == len(p.whole())
-		}
+	re := parts[0]
+	for re.Op == syntax.OpCapture {
+		re = re.Sub[0]
 	}
+	if re.Op == syntax.OpStar || re.Op == syntax.OpPlus && but {
+		return anything(re.Sub[0])
+	}
+	return but && anchors == 0 && anything(re)
 }
 
-// whole is the parts of the pattern with its anchors.
-func (p *pattern) whole() []*syntax.Regexp {
-	if p.tree.Op == syntax.OpConcat {
-		return p.tree.Sub
-	}
-	return []*syntax.Regexp{p.tree}
+func anything(re *syntax.Regexp) bool {
+	return re.Op == syntax.OpAnyChar || re.Op == syntax.OpAnyCharNotNL
 }
 
 // empty reports whether re matches nothing at the start of any text: then it fits all.

@@ -102,14 +102,15 @@ type condition struct {
 	regexps [2]*pattern
 }
 
-// fits reports whether all holds but what the index has seen to: sender and domain.
-func (c *condition) fits(f *Facts) bool {
+// fits reports whether all holds but what the index has seen to: sender and domain, and
+// what s says.
+func (c *condition) fits(f *Facts, s sure) bool {
 	switch {
 	case len(c.methods) > 0 && !slices.Contains(c.methods, f.Method),
 		!strings.HasPrefix(f.User, c.prefix),
-		c.user != nil && !c.user.MatchString(f.User),
+		s&sureUser == 0 && c.user != nil && !c.user.MatchString(f.User),
 		len(c.source) > 0 && !sentBy(c.source, &f.Source),
-		c.caller != nil && !c.caller.MatchString(f.Caller):
+		s&sureCaller == 0 && c.caller != nil && !c.caller.MatchString(f.Caller):
 		return false
 	}
 	for i := range c.header {
