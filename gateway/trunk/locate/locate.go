@@ -43,7 +43,8 @@ type Server struct {
 type Result struct {
 	// Servers stand in the order of Priority, at most 32. Order applies the weights.
 	Servers []Server
-	// Fresh is how long the answer holds: ask again after it.
+	// Fresh is how long the answer holds: ask again after it. More than 0; at least a
+	// second where the DNS was asked just now.
 	Fresh time.Duration
 	// Stale: the DNS does not answer, or contradicts itself; Servers is what it said last.
 	Stale bool
@@ -179,7 +180,7 @@ func (r *Resolver) locate(ctx context.Context, t Target, before *located) Result
 		// The records led to a name that cannot be asked: the servers of before are the better guess.
 		l.Servers, l.Stale, l.usable = before.Servers, true, before.usable
 	}
-	l.Fresh = max(l.until.Sub(now), 0)
+	l.Fresh = max(l.until.Sub(now), time.Second) // a caller that waits for it must not spin
 	if ctx.Err() == nil {
 		r.remember(t, l)
 	}

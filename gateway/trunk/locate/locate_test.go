@@ -277,7 +277,8 @@ func TestAliasWithoutItsAddress_RFC1034_5_3_3(t *testing.T) {
 		pbx.e.com 30 CNAME a.host.net
 		a.host.net 600 A 10.0.0.1
 		ring1.e.com CNAME ring2.e.com
-		ring2.e.com CNAME ring1.e.com`)
+		ring2.e.com CNAME ring1.e.com
+		odd.e.com CNAME a\046b.e.com`)
 	d.Craft(func(q, a *dns.Msg) { // only the records of the very name
 		var own []dns.RR
 		for _, rr := range a.Answer {
@@ -292,6 +293,9 @@ func TestAliasWithoutItsAddress_RFC1034_5_3_3(t *testing.T) {
 		t.Errorf("fresh for %v: the alias holds 30s", res.Fresh)
 	}
 	if res := expect(t, r, Target{Host: "ring1.e.com", Port: 5060}, ""); !errors.Is(res.Err, errLoop) {
+		t.Errorf("err %v", res.Err)
+	}
+	if res := expect(t, r, Target{Host: "odd.e.com", Port: 5060}, ""); !strings.Contains(fmt.Sprint(res.Err), "alias of no host") {
 		t.Errorf("err %v", res.Err)
 	}
 }
@@ -337,7 +341,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		fmt.Fprintf(&zone, "_sip._tcp.fair.com SRV %d 0 5060 a.e.com\n_sip._tcp.fair.com SRV 9 0 5060 t%d.e.com\n", i/40, i)
 	}
 	d := dnstest.Start(t, zone.String())
-	r := closed(t, Config{Servers: []string{d.Addr()}, HostsFile: "testdata/none"})
+	r := asking(t, d.Addr())
 	if res := r.Locate(t.Context(), Target{Host: "a.e.com", Port: 5060}); len(res.Servers) != maxServersFound || res.Err != nil {
 		t.Errorf("%d servers, err %v", len(res.Servers), res.Err)
 	}
@@ -357,6 +361,37 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 	if r.Counters().Truncated == 0 {
 		t.Error("nothing was truncated: the test shows nothing of TCP")
+	}
+}
+
+// TestOneAnswerIsBounded: what is kept of one answer are the records to try first.
+func TestOneAnswerIsBounded(t *testing.T) {
+	for _, c := range []struct {
+		qtype  uint16
+		record string // with the place of a number
+		kept   func(a *answer) (n int, first string)
+		n      int
+		first  string
+	}{
+		{dns.TypeA, "e.com. A 10.0.0.%d", func(a *answer) (int, string) { return len(a.addrs), a.addrs[0].String() }, maxAddrs, "10.0.0.1"},
+		{dns.TypeSRV, "e.com. SRV %d 0 5060 a.com.", func(a *answer) (int, string) { return len(a.srvs), fmt.Sprint(a.srvs[0].priority) }, maxSRVs, "1"},
+		{dns.TypeNAPTR, `e.com. NAPTR %d 0 "s" "SIP+D2U" "" a.com.`, func(a *answer) (int, string) { return len(a.naptrs), fmt.Sprint(a.naptrs[0].order) }, maxNAPTRs, "1"},
+	} {
+		m := new(dns.Msg).SetQuestion("e.com.", c.qtype)
+		for i := range 200 {
+			rr, err := dns.NewRR(fmt.Sprintf(c.record, 200-i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Answer = append(m.Answer, rr, rr)
+		}
+		got, err := read(m, "e.com.", c.qtype)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, first := c.kept(got); n != c.n || first != c.first {
+			t.Errorf("%s: %d kept, first %s", c.record, n, first)
+		}
 	}
 }
 
@@ -411,7 +446,7 @@ func TestSearchListOfTheMachine(t *testing.T) {
 func TestParseServer(t *testing.T) {
 	for text, want := range map[string]string{
 		"10.0.0.53": "10.0.0.53:53", "10.0.0.53:5353": "10.0.0.53:5353", "2001:db8::1": "[2001:db8::1]:53",
-		"[2001:db8::1]": "[2001:db8::1]:53", "[2001:db8::1]:54": "[2001:db8::1]:54", "dns.e.com": "", "": "", "10.0.0.53:": "",
+		"[2001:db8::1]": "[2001:db8::1]:53", "[2001:db8::1]:54": "[2001:db8::1]:54", "dns.e.com": "", "": "", "10.0.0.53:0": "", "10.0.0.53:": "",
 	} {
 		got, err := ParseServer(text)
 		if want == "" && err == nil || want != "" && (err != nil || got != netip.MustParseAddrPort(want)) {

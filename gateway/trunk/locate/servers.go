@@ -1,6 +1,7 @@
 package locate
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"sync"
@@ -46,7 +47,11 @@ func ParseServer(text string) (netip.AddrPort, error) {
 	if a, ok := literal(text); ok {
 		return netip.AddrPortFrom(a, 53), nil
 	}
-	return netip.ParseAddrPort(text)
+	a, err := netip.ParseAddrPort(text)
+	if err == nil && a.Port() == 0 {
+		err = errors.New("no server listens at port 0")
+	}
+	return a, err
 }
 
 // order is the list with those last that were silent lately.

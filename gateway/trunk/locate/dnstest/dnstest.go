@@ -48,6 +48,7 @@ type Server struct {
 	modes map[key]Mode
 	asked map[key]int
 	craft func(q, a *dns.Msg)
+	news  chan struct{} // closed by the next question
 }
 
 type key struct {
@@ -58,7 +59,7 @@ type key struct {
 // New makes a server without sockets, for its Exchange.
 func New(t testing.TB, zone string) *Server {
 	t.Helper()
-	s := &Server{t: t, modes: map[key]Mode{}, asked: map[key]int{}}
+	s := &Server{t: t, modes: map[key]Mode{}, asked: map[key]int{}, news: make(chan struct{})}
 	s.Zone(zone)
 	return s
 }
@@ -98,8 +99,9 @@ func Start(t testing.TB, zone string) *Server {
 // Addr is where the server listens, "127.0.0.1:port".
 func (s *Server) Addr() string { return s.addr }
 
-// Zone replaces all records by those of text, in the form of RFC 1035 §5. Its origin is
-// the root, so names may go without the final dot; $TTL is 60 unless text says else.
+// Zone replaces all records by those of text, in the form of RFC 1035 §5, each line with
+// its owner's name. Its origin is the root, so names may go without the final dot; $TTL is
+// 60 unless text says else.
 func (s *Server) Zone(text string) {
 	s.t.Helper()
 	zone, names := map[key][]dns.RR{}, map[string]bool{}
@@ -120,8 +122,8 @@ func (s *Server) Zone(text string) {
 	s.zone, s.names = zone, names
 }
 
-// unindent lets a zone be indented as the test around it is: a line that begins with
-// blanks would be one of the owner before.
+// unindent lets a zone be indented as the test around it is: to the parser, a line that
+// begins with blanks belongs to the owner before.
 func unindent(text string) string {
 	lines := strings.Split(text, "\n")
 	for i := range lines {
@@ -257,6 +259,8 @@ func (s *Server) answer(q *dns.Msg, stream bool) *dns.Msg {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked[key{strings.ToLower(q.Question[0].Name), q.Question[0].Qtype}]++
+	close(s.news)
+	s.news = make(chan struct{})
 	a := new(dns.Msg)
 	a.SetReply(q)
 	a.Authoritative = true
@@ -332,11 +336,20 @@ func (s *Server) fillLocked(a *dns.Msg, q dns.Question) {
 }
 
 // Await waits until a question has come n times; it fails the test after ten seconds.
-// Under synctest use synctest.Wait and Asked instead.
 func (s *Server) Await(question string, n int) {
 	s.t.Helper()
-	for end := time.Now().Add(10 * time.Second); s.Asked(question) < n; time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
+	patience := time.NewTimer(10 * time.Second)
+	defer patience.Stop()
+	for {
+		s.mu.Lock()
+		news := s.news
+		s.mu.Unlock()
+		if s.Asked(question) >= n {
+			return
+		}
+		select {
+		case <-news:
+		case <-patience.C:
 			s.t.Fatalf("%s was asked %d times, want %d", question, s.Asked(question), n)
 		}
 	}
