@@ -42,6 +42,9 @@ type ConnInfo struct {
 	// Listener indexes the configured listen entry that the connection came in by or is sent from.
 	Listener int
 	Dialled  bool // we opened it
+	// Names are the SIP domains that the client certificate of an accepted TLS connection is for
+	// (RFC 5922), where those whom we trust signed it.
+	Names []string
 }
 
 // CloseReason says why a connection ended or is to end; each is a metric label.

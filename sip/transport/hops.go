@@ -40,6 +40,7 @@ type hopKey struct {
 	addr      netip.AddrPort
 	transport sip.Transport
 	host      string
+	tls       *ClientTLS
 }
 
 // route is the listeners to send from.
@@ -50,7 +51,10 @@ type route struct {
 }
 
 // dial is a connection being made and those who wait for it.
-type dial struct{ waiters []*waiter }
+type dial struct {
+	until   time.Time // the TLS handshake ends by then, too
+	waiters []*waiter
+}
 
 type waiter struct {
 	done  func(*flow.Flow, error)
@@ -211,7 +215,8 @@ func (h *hops) begin(key hopKey, d *dial) bool {
 
 func (h *hops) dial(key hopKey, d *dial) {
 	one := h.from(key)
-	dialer := net.Dialer{Timeout: h.layer.cfg.DialTime, KeepAliveConfig: keepAlive}
+	d.until = time.Now().Add(h.layer.cfg.DialTime)
+	dialer := net.Dialer{Deadline: d.until, KeepAliveConfig: keepAlive}
 	if one != nil && one.host.IsValid() && !one.host.IsUnspecified() {
 		dialer.LocalAddr = &net.TCPAddr{IP: one.host.AsSlice()}
 	}
@@ -249,14 +254,7 @@ func (h *hops) dialled(key hopKey, d *dial, c *stream) {
 		started(nil)
 		return
 	}
-	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
-	if h.layer.cfg.DialTLS != nil {
-		cfg = h.layer.cfg.DialTLS.Clone()
-	}
-	if cfg.ServerName = key.host; key.host == "" {
-		cfg.ServerName = key.addr.Addr().String()
-	}
-	if !h.layer.handshake(c, tls.Client(c.sock, cfg), started) {
+	if !h.layer.handshake(c, tls.Client(c.sock, h.layer.clientConfig(key)), d.until, started) {
 		h.finish(key, d, nil, errEnding)
 	}
 }

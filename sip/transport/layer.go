@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -29,7 +30,7 @@ type Config struct {
 	// Panicked is told of a panic in Receive or Bad; may be nil.
 	Panicked func(v any, stack []byte)
 	Listen   []Listen
-	// DialTLS is for connections to tls hops; nil: the system's roots.
+	// DialTLS is for connections to tls hops without roots of their own; nil: the system's roots.
 	DialTLS *tls.Config
 
 	MaxMessage    int           // octets: 64 KiB
@@ -41,7 +42,7 @@ type Config struct {
 	HandshakeTime time.Duration // TLS: 5 s
 	ProveTime     time.Duration // for a peer to prove who it is: 30 s
 	MessageTime   time.Duration // to complete a message that was begun: 30 s
-	DialTime      time.Duration // a hop that must be TCP: 2 s
+	DialTime      time.Duration // a hop that must be TCP or TLS, handshake included: 2 s
 	TryTime       time.Duration // a hop that may be TCP, for a large request: 500 ms
 	RefusedTime   time.Duration // how long a hop without TCP is remembered: 10 min
 }
@@ -51,7 +52,10 @@ type Listen struct {
 	URL         string // udp://:5060, tcp://10.0.0.1:5060, tls://[::1]:5061; no host: all addresses
 	Advertise   string // host:port told to peers; "": the address facing the peer
 	Certificate *Certificate
-	Index       int // sip.ConnInfo.Listener
+	// ClientCAs vouch for the certificates of TLS clients, which are asked for one; the names in
+	// it are sip.ConnInfo.Names. nil: no client is asked.
+	ClientCAs *x509.CertPool
+	Index     int // sip.ConnInfo.Listener
 }
 
 // Layer is the UDP, TCP and TLS transports of the gateway.

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/netip"
@@ -23,6 +24,7 @@ type listener struct {
 	port      uint16
 	advertise string
 	tls       *tls.Config
+	clientCAs *x509.CertPool
 	index     int
 
 	// Set by open.
@@ -49,6 +51,10 @@ func newListener(l *Layer, entry Listen) (*listener, error) {
 			return nil, errors.New("tls needs a certificate")
 		}
 		one.tls = entry.Certificate.TLS()
+		if one.clientCAs = entry.ClientCAs; one.clientCAs != nil {
+			one.tls.ClientAuth = tls.RequestClientCert // peers known otherwise may have any, or none
+			one.tls.ClientCAs = one.clientCAs
+		}
 	default:
 		return nil, errors.New("scheme is none of udp, tcp, tls")
 	}

@@ -22,7 +22,8 @@ var (
 type Hop struct {
 	Addr      netip.AddrPort
 	Transport sip.Transport // UDP, TCP or TLS; 0: UDP, or TCP for what is large
-	Host      string        // name in the certificate of a TLS hop; "": the address
+	Host      string        // name in the certificate of a TLS hop (RFC 5922); "": the address
+	TLS       *ClientTLS    // of a TLS hop; nil: the system's roots, no certificate of ours
 }
 
 // Reach finds the flow to send a request of size octets by. done is called once:
@@ -47,7 +48,7 @@ func (l *Layer) Reach(hop Hop, size int, done func(*flow.Flow, error)) {
 func keyOf(hop Hop) hopKey {
 	key := hopKey{addr: hop.Addr, transport: hop.Transport}
 	if key.transport == sip.TLS {
-		key.host = hop.Host
+		key.host, key.tls = hop.Host, hop.TLS
 	}
 	return key
 }

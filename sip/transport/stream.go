@@ -333,8 +333,12 @@ func (one *listener) shake(c *stream, from netip.Addr) {
 		c.ended()
 		return
 	}
-	if !l.handshake(c, tls.Server(c.sock, one.tls), func(err error) {
+	t := tls.Server(c.sock, one.tls)
+	if !l.handshake(c, t, time.Now().Add(l.cfg.HandshakeTime), func(err error) {
 		l.halfOpen.Release(from)
+		if err == nil {
+			c.info.Names = provenNames(t.ConnectionState(), one.clientCAs)
+		}
 		if err != nil || !c.start() {
 			c.ended()
 		}
@@ -344,8 +348,8 @@ func (one *listener) shake(c *stream, from netip.Addr) {
 	}
 }
 
-// handshake runs t's handshake and then done; false when everything ends.
-func (l *Layer) handshake(c *stream, t *tls.Conn, done func(error)) bool {
+// handshake runs t's handshake, until then, and done; false when everything ends.
+func (l *Layer) handshake(c *stream, t *tls.Conn, until time.Time, done func(error)) bool {
 	l.starting.RLock()
 	defer l.starting.RUnlock()
 	if l.ended {
@@ -358,7 +362,7 @@ func (l *Layer) handshake(c *stream, t *tls.Conn, done func(error)) bool {
 	l.shaking.Unlock()
 	go func() {
 		defer l.readers.Done()
-		c.sock.SetDeadline(time.Now().Add(l.cfg.HandshakeTime))
+		c.sock.SetDeadline(until)
 		err := t.Handshake()
 		c.sock.SetDeadline(time.Time{})
 		l.shaking.Lock()
