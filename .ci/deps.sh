@@ -6,6 +6,7 @@ set -euo pipefail
 
 # package, how to tell that it is there, which tests need it
 needs='
+make                          command:make                            everything
 gcc                           command:gcc                             go test -race
 libc6-dev                     file:/usr/include/stdlib.h              go test -race
 chromium                      browser:                                the browser suite (web/e2e)
