@@ -170,7 +170,7 @@ func (s *search) addresses(names ...string) map[string][]netip.Addr {
 				addrs = append(addrs, k.addrs...)
 			}
 		}
-		if len(addrs) > 0 { // a server that knows no AAAA must not look like an outage
+		if len(addrs) > 0 { // a server that chokes on AAAA must not look like an outage
 			forgive(&v4)
 			forgive(&v6)
 		}
@@ -181,10 +181,10 @@ func (s *search) addresses(names ...string) map[string][]netip.Addr {
 	return out
 }
 
-// forgive drops the failure of a question that never had an answer; it is asked again
-// all the same.
+// forgive drops the failure of a question that has brought no address so far; it is asked
+// again all the same.
 func forgive(k *known) {
-	if k.answer == nil {
+	if k.answer == nil || k.none {
 		k.answer, k.err = &answer{none: true}, nil
 	}
 }
