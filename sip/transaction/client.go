@@ -102,6 +102,16 @@ func (tx *Client) Cancel(extra ...string) {
 	}
 }
 
+// Forget ends the transaction of a request that is no INVITE: nobody waits for its answer
+// any more. Nothing is sent again and nobody is told; an answer that comes is a stray one.
+func (tx *Client) Forget() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if !tx.invite && tx.state != unstarted {
+		tx.terminateLocked()
+	}
+}
+
 // receive takes a response that is the transaction's own by branch and origin.
 func (tx *Client) receive(m *sip.Message, method string) {
 	tx.mu.Lock()

@@ -178,6 +178,32 @@ func TestTimerK(t *testing.T) {
 	})
 }
 
+// A forgotten request is not sent again, nobody is told, and its answer is a stray one. An
+// INVITE cannot be forgotten: its final response needs an ACK (RFC 3261 §17.1.1.3).
+func TestForget(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		bob := r.bob(sip.UDP)
+		tx, id := r.send("OPTIONS", bob)
+		r.wait(time.Second)
+		tx.Forget()
+		tx.Forget()
+		bob.Write(response(200, "OPTIONS", id))
+		r.wait(time.Minute)
+		r.wantSent(bob, "OPTIONS", "500ms OPTIONS")
+		r.wantEvents()
+		if s := r.Stats(); s.Live[transaction.ClientOther] != 0 || s.Drops[transaction.StrayResponse] != 1 {
+			t.Errorf("%d live, %d stray", s.Live[transaction.ClientOther], s.Drops[transaction.StrayResponse])
+		}
+	})
+	inBubble(t, func(r *rig) {
+		bob := r.bob(sip.UDP)
+		tx, id := r.send("INVITE", bob)
+		tx.Forget()
+		bob.Write(response(486, "INVITE", id))
+		r.wantEvents("response 486")
+	})
+}
+
 // RFC 3261 §9.1: CANCEL waits for a provisional response.
 func TestCancelWaitsForProvisional(t *testing.T) {
 	inBubble(t, func(r *rig) {
