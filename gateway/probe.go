@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
@@ -22,14 +23,16 @@ type probe struct {
 	gateway *Gateway
 	target  trunk.Target
 	done    func(status int, err error)
+	until   time.Time
+	timer   transaction.Timer
 }
 
 // probeSize is more than a probe's octets, and less than what needs TCP.
 const probeSize = 600
 
 // Probe sends one OPTIONS.
-func (p *prober) Probe(t trunk.Target, done func(status int, err error)) {
-	one := &probe{gateway: (*Gateway)(p), target: t, done: done}
+func (p *prober) Probe(t trunk.Target, within time.Duration, done func(status int, err error)) {
+	one := &probe{gateway: (*Gateway)(p), target: t, done: done, until: time.Now().Add(within)}
 	p.network.Reach(hopOf(&t), probeSize, one.reached)
 }
 
@@ -39,6 +42,10 @@ func (p *probe) reached(f *flow.Flow, err error) {
 		p.done(0, err)
 		return
 	}
+	left := time.Until(p.until)
+	if left <= 0 {
+		return // nobody waits any more
+	}
 	id := transaction.NewID()
 	m, err := p.request(f.Info(), id).Build()
 	if err != nil {
@@ -46,7 +53,9 @@ func (p *probe) reached(f *flow.Flow, err error) {
 		return
 	}
 	out := m.Splice()
-	p.gateway.transactions.Client(id, "OPTIONS", f, p).Start(&out)
+	tx := p.gateway.transactions.Client(id, "OPTIONS", f, p)
+	tx.Start(&out)
+	p.gateway.transactions.Wheel().After(&p.timer, left, transaction.AlarmFunc(tx.Forget))
 }
 
 func (p *probe) request(info *sip.ConnInfo, id uint64) *ua.Request {
@@ -81,12 +90,16 @@ func hostOf(a netip.AddrPort) string { return a.Addr().Unmap().WithZone("").Stri
 // Response is transaction.ClientUser.
 func (p *probe) Response(_ *transaction.Client, m *sip.Message) {
 	if m.Status() >= 200 {
+		p.gateway.transactions.Wheel().Stop(&p.timer)
 		p.done(m.Status(), nil)
 	}
 }
 
 // Failed is transaction.ClientUser.
-func (p *probe) Failed(_ *transaction.Client, err error) { p.done(0, err) }
+func (p *probe) Failed(_ *transaction.Client, err error) {
+	p.gateway.transactions.Wheel().Stop(&p.timer)
+	p.done(0, err)
+}
 
 // upstreamChanged logs that an address of an upstream went or came (trunk.Config.Changed).
 func (g *Gateway) upstreamChanged(t trunk.Transition) {

@@ -10,9 +10,9 @@ import (
 // Prober asks an address whether it is there.
 type Prober interface {
 	// Probe sends one OPTIONS to t without waiting and calls done once, with the status
-	// of the final response or with why there is none. A call that comes later than
-	// HealthConfig.Timeout, or never, is a miss.
-	Probe(t Target, done func(status int, err error))
+	// of the final response or with why there is none. After within nobody waits any
+	// more: it is a miss, and done need not be called.
+	Probe(t Target, within time.Duration, done func(status int, err error))
 }
 
 // phase spreads the first probes, so that not all go at once.
@@ -83,7 +83,7 @@ func (s *Set) tick(p *Peer, now time.Time) (next time.Time) {
 	n, t := p.probe, p.target
 	p.unlock(before)
 	if send {
-		s.cfg.Prober.Probe(t, func(status int, err error) { p.answered(n, status, err) })
+		s.cfg.Prober.Probe(t, p.cfg.Timeout, func(status int, err error) { p.answered(n, status, err) })
 	}
 	return next
 }

@@ -21,7 +21,7 @@ type oracle struct {
 	probes []string                               // "seconds address"
 }
 
-func (o *oracle) Probe(t Target, done func(int, error)) {
+func (o *oracle) Probe(t Target, _ time.Duration, done func(int, error)) {
 	o.mu.Lock()
 	o.probes = append(o.probes, fmt.Sprintf("%g %s", time.Since(o.start).Seconds(), t.Addr.Addr()))
 	say := o.says[t.Addr.Addr().String()]
