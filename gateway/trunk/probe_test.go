@@ -17,9 +17,12 @@ type oracle struct {
 	start time.Time
 
 	mu     sync.Mutex
-	says   map[string]func(done func(int, error)) // by address; none: silence
-	probes []string                               // "seconds address"
+	says   says
+	probes []string // "seconds address"
 }
+
+// says is what happens to a probe, by address; none: silence.
+type says map[string]func(done func(int, error))
 
 func (o *oracle) Probe(t Target, _ time.Duration, done func(int, error)) {
 	o.mu.Lock()
@@ -47,9 +50,9 @@ func (o *oracle) sent() []string {
 	return sent
 }
 
-// rig runs a Set whose first probes go at once, in a bubble.
-func rig(t *testing.T, groups ...Group) (s *Set, o *oracle, log func() string) {
-	o = &oracle{start: time.Now(), says: map[string]func(func(int, error)){}}
+// rig runs a Set whose first probes go at once, in a bubble; say is what the addresses answer.
+func rig(t *testing.T, say says, groups ...Group) (s *Set, o *oracle, log func() string) {
+	o = &oracle{start: time.Now(), says: say}
 	var mu sync.Mutex
 	var lines []string
 	s = NewSet(Config{Groups: groups, Prober: o, Changed: func(tr Transition) {
@@ -82,8 +85,7 @@ func same(t *testing.T, what, got string, want ...string) {
 // Every 10 s while it is up, every 5 s while it is not; 3 misses are down, 2 answers up.
 func TestProbeSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, o, log := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
-		o.say("10.0.0.1", status(200))
+		_, o, log := rig(t, says{"10.0.0.1": status(200)}, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
 		time.Sleep(24 * time.Second)
 		same(t, "probes of one that is up", strings.Join(o.sent(), ", "), "0 10.0.0.1, 10 10.0.0.1, 20 10.0.0.1")
 		same(t, "log", log(), "0 pbx 10.0.0.1:5060 unknown→up (answers probes)")
@@ -114,8 +116,7 @@ func TestProbeMisses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, o, _ := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
-				o.say("10.0.0.1", say)
+				s, _, _ := rig(t, says{"10.0.0.1": say}, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
 				time.Sleep(13 * time.Second) // probes at 0, 5 and 10: of an unknown one
 				synctest.Wait()
 				if st := s.State()[0]; st.State != Down || st.LastError == "" {
@@ -128,7 +129,7 @@ func TestProbeMisses(t *testing.T) {
 
 func TestProbesOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, o, log := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}, Health: HealthConfig{Off: true}})
+		s, o, log := rig(t, nil, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}, Health: HealthConfig{Off: true}})
 		s.State()[0].find(s).Lost(NoConnection, errors.New("connection refused"))
 		time.Sleep(time.Minute)
 		same(t, "log", log(), "0 pbx 10.0.0.1:5060 unknown→down (connection refused)", "10 pbx 10.0.0.1:5060 down→unknown (left alone for long enough)")
@@ -144,9 +145,8 @@ func (st *Status) find(s *Set) *Peer { return s.Find(st.Upstream, st.Addr, st.Tr
 // the next call, a dead one is found before the next caller waits for it.
 func TestDoubtIsProbed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, o, log := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1"), hop(t, "sip:10.0.0.2")}})
-		o.say("10.0.0.1", status(200))
-		o.say("10.0.0.2", status(200))
+		s, o, log := rig(t, says{"10.0.0.1": status(200), "10.0.0.2": status(200)},
+			Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1"), hop(t, "sip:10.0.0.2")}})
 		time.Sleep(time.Second)
 		log()
 		o.sent()
@@ -164,8 +164,7 @@ func TestDoubtIsProbed(t *testing.T) {
 // 503 with Retry-After is honoured and expires (RFC 3261 §21.5.4).
 func TestRetryAfterExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, o, log := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
-		o.say("10.0.0.1", status(200))
+		s, _, log := rig(t, says{"10.0.0.1": status(200)}, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
 		time.Sleep(time.Second)
 		log()
 		s.State()[0].find(s).Heard(503, 32*time.Second)
@@ -193,7 +192,7 @@ func TestPhases(t *testing.T) {
 		for i := range 20 {
 			hops = append(hops, hop(t, fmt.Sprintf("sip:10.0.0.%d", i+1)))
 		}
-		o := &oracle{start: time.Now(), says: map[string]func(func(int, error)){}}
+		o := &oracle{start: time.Now(), says: says{}}
 		s := NewSet(Config{Groups: []Group{{Name: "pbx", Hops: hops}}, Prober: o})
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -214,8 +213,8 @@ func TestPhases(t *testing.T) {
 
 func TestStateIsObservable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, o, _ := rig(t, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1;transport=tcp"), hop(t, "sip:10.0.0.2")}})
-		o.say("10.0.0.1", func(done func(int, error)) { time.AfterFunc(20*time.Millisecond, func() { done(200, nil) }) })
+		slow := func(done func(int, error)) { time.AfterFunc(20*time.Millisecond, func() { done(200, nil) }) }
+		s, _, _ := rig(t, says{"10.0.0.1": slow}, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1;transport=tcp"), hop(t, "sip:10.0.0.2")}})
 		time.Sleep(time.Second)
 		s.State()[0].find(s).Began()
 		s.Drain("pbx", s.State()[1].Addr)
