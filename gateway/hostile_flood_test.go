@@ -140,33 +140,53 @@ func TestHostileAmplification(t *testing.T) {
 			">\r\ni:" + hostileID("") + "\r\nCSeq:1 " + method + "\r\n" + strings.Join(lines, "") + "\r\n"
 	}
 	for name, text := range map[string]string{
-		"INVITE":               smallest("INVITE", bobURI, bobURI),
-		"REGISTER":             smallest("REGISTER", "sip:example.com", aliceURI),
-		"OPTIONS":              smallest("OPTIONS", "sip:example.com", bobURI),
-		"MESSAGE":              smallest("MESSAGE", bobURI, bobURI),
-		"a foreign user":       strings.Replace(smallest("MESSAGE", bobURI, bobURI), "alice@example.com", "a@b", 1),
-		"a request in dialog":  strings.Replace(smallest("BYE", bobURI, bobURI), "t:<"+bobURI+">", "t:<"+bobURI+">;tag=2", 1),
-		"CANCEL":               smallest("CANCEL", bobURI, bobURI),
-		"a bad request":        smallest("OPTIONS", bobURI, bobURI, "X Y:\r\n"),
-		"a bad scheme":         smallest("OPTIONS", "http:x", bobURI),
-		"another version":      strings.Replace(smallest("OPTIONS", bobURI, bobURI), " SIP/2.0\r\nv", " SIP/7.0\r\nv", 1),
-		"much that is wrong":   smallest("OPTIONS", bobURI, bobURI, strings.Repeat("X:\r\n", 300)),
-		"70 Via to be copied":  smallest("OPTIONS", bobURI, bobURI, strings.Repeat("v:SIP/2.0/UDP h\r\n", 69)),
-		"500 blanks in a Via":  strings.Replace(smallest("OPTIONS", bobURI, bobURI), "UDP h", "UDP"+strings.Repeat(" ", 500)+"h", 1),
-		"compact To and From":  smallest("SUBSCRIBE", bobURI, bobURI),
-		"a Timestamp":          smallest("OPTIONS", bobURI, bobURI, "Timestamp:1\r\n"),
-		"Record-Routes":        smallest("OPTIONS", bobURI, bobURI, strings.Repeat("Record-Route:<sip:h;lr>\r\n", 60)),
-		"a STUN request":       "\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl",
-		"a Require of unknown": smallest("REGISTER", "sip:example.com", aliceURI, "Require:"+strings.Repeat("a,", 200)+"a\r\n"),
+		"INVITE":              smallest("INVITE", bobURI, bobURI),
+		"REGISTER":            smallest("REGISTER", "sip:example.com", aliceURI),
+		"OPTIONS":             smallest("OPTIONS", "sip:example.com", bobURI),
+		"MESSAGE":             smallest("MESSAGE", bobURI, bobURI),
+		"a foreign user":      strings.Replace(smallest("MESSAGE", bobURI, bobURI), "alice@example.com", "a@b", 1),
+		"a request in dialog": strings.Replace(smallest("BYE", bobURI, bobURI), "t:<"+bobURI+">", "t:<"+bobURI+">;tag=2", 1),
+		"CANCEL":              smallest("CANCEL", bobURI, bobURI),
+		"a bad request":       smallest("OPTIONS", bobURI, bobURI, "X Y:\r\n"),
+		"a bad scheme":        smallest("OPTIONS", "http:x", bobURI),
+		"another version":     strings.Replace(smallest("OPTIONS", bobURI, bobURI), " SIP/2.0\r\nv", " SIP/7.0\r\nv", 1),
+		"much that is wrong":  smallest("OPTIONS", bobURI, bobURI, strings.Repeat("X:\r\n", 300)),
+		"70 Via to be copied": smallest("OPTIONS", bobURI, bobURI, strings.Repeat("v:SIP/2.0/UDP h\r\n", 69)),
+		"500 blanks in a Via": strings.Replace(smallest("OPTIONS", bobURI, bobURI), "UDP h", "UDP"+strings.Repeat(" ", 500)+"h", 1),
+		"compact To and From": smallest("SUBSCRIBE", bobURI, bobURI),
+		"a Timestamp":         smallest("OPTIONS", bobURI, bobURI, "Timestamp:1\r\n"),
+		"Record-Routes":       smallest("OPTIONS", bobURI, bobURI, strings.Repeat("Record-Route:<sip:h;lr>\r\n", 60)),
+		"the shortest": "MESSAGE sip:a@example.com SIP/2.0\r\nv:SIP/2.0/UDP h;branch=z9hG4bK" + hostileID("") +
+			"\r\nf:<" + aliceURI + ">;tag=1\r\nt:<" + bobURI + ">\r\ni:" + hostileID("") + "\r\nCSeq:1 MESSAGE\r\n\r\n",
+		"the shortest REGISTER":  "REGISTER sip:example.com SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:<" + aliceURI + ">;tag=1\r\nt:<" + aliceURI + ">\r\ni:a\r\nCSeq:1 REGISTER\r\n\r\n",
+		"the shortest at all":    "A sip:a SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:<sip:a>;tag=1\r\nt:<sip:a>\r\ni:a\r\nCSeq:1 A\r\n\r\n",
+		"the shortest of a user": "A sip:a SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:<sip:a@example.com>;tag=1\r\nt:<sip:a>\r\ni:a\r\nCSeq:1 A\r\n\r\n", // silence
+		"nothing but a line":     "A sip:a SIP/2.0\r\nv:SIP/2.0/UDP h\r\n\r\n",
+		"a stray CANCEL":         "CANCEL sip:a SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:<sip:a>;tag=1\r\nt:<sip:a>\r\ni:a\r\nCSeq:1 CANCEL\r\n\r\n",
+		"an unknown extension":   smallest("REGISTER", "sip:example.com", aliceURI, "Require:a\r\n"),
+		"malformed credentials":  smallest("REGISTER", "sip:example.com", aliceURI, "Authorization:Digest realm=\"example.com\"\r\n"),
+		"a foreign nonce":        smallest("REGISTER", "sip:example.com", aliceURI, "Authorization:Digest username=a,realm=\"example.com\",nonce=a,uri=\"sip:example.com\",response="+md5hex("a")+",qop=auth,nc=00000001,cnonce=a\r\n"),
+		"a dialog of others":     "BYE sip:a SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:<sip:a>;tag=1\r\nt:<sip:a>;tag=2\r\ni:a\r\nCSeq:1 BYE\r\n\r\n",
+		"a Route of others":      "BYE sip:a SIP/2.0\r\nv:SIP/2.0/UDP h\r\nf:<sip:a>;tag=1\r\nt:<sip:a>\r\ni:a\r\nRoute:<sip:h;lr>\r\nCSeq:1 BYE\r\n\r\n",
+		"a STUN request":         "\x00\x01\x00\x00\x21\x12\xa4\x42abcdefghijkl",
+		"a Require of unknown":   smallest("REGISTER", "sip:example.com", aliceURI, "Require:"+strings.Repeat("a,", 200)+"a\r\n"),
 	} {
 		t.Run(name, func(t *testing.T) {
-			u.on(t).send(text)
-			it := u.item("an answer")
-			if f := float64(len(it.text)) / float64(len(text)); f > 2.5 {
-				t.Errorf("%d octets are answered with %d: factor %.2f\n%s", len(text), len(it.text), f, it.text)
+			n, answer := u.on(t).reflected(text)
+			if f := float64(n) / float64(len(text)); f > 2.5 {
+				t.Errorf("%d octets are answered with %d: factor %.2f\n%s", len(text), n, f, answer)
 			}
-			u.quiet()
 		})
+	}
+	for name, text := range map[string]string{ // as a phone sends them: no challenge is missing, no reason
+		"Proxy-Authenticate": u.out("INVITE", bobURI, aliceURI, bobURI).String(), "WWW-Authenticate": u.registration("alice").String(),
+	} {
+		if _, answer := u.on(t).reflected(text); strings.Count(answer, name+": Digest ") != 2 {
+			t.Errorf("a request of %d octets is answered\n%s", len(text), answer)
+		}
+	}
+	if r.g.Snapshot().Drops["amplifying"] == 0 {
+		t.Error("no silence is counted")
 	}
 	for name, text := range map[string]string{"blanks": "\r\n\r\n", "NULs": "\x00\x00\x00\x00", "an octet": "x", "a response": "SIP/2.0 200 OK\r\n\r\n",
 		"an ACK": smallest("ACK", bobURI, bobURI), "STUN cut short": "\x00\x01\x00\x08\x21\x12\xa4\x42abcdefghijkl"} {
@@ -176,6 +196,21 @@ func TestHostileAmplification(t *testing.T) {
 		})
 	}
 	r.alive(t)
+}
+
+// reflected is how much came back for text, and what.
+func (p *hostilePeer) reflected(text string) (octets int, answer string) {
+	p.t.Helper()
+	p.send(text)
+	mark := p.out("OPTIONS", "sip:example.com", "sip:mark@example.com", "sip:mark@example.com")
+	p.send(mark.String())
+	for {
+		it := p.item("the answer to the mark")
+		if strings.Contains(it.text, mark.callID) {
+			return octets, answer
+		}
+		octets, answer = octets+len(it.text), answer+it.text
+	}
 }
 
 // TestHostilePending: a user's INVITEs that nobody answers and ACKs nobody sends are bounded.

@@ -55,9 +55,11 @@ func newHostileRig(t *testing.T, more string) *hostileRig {
 	dir := t.TempDir()
 	var users strings.Builder
 	for _, u := range []string{"alice", "bob", "mallory", "eve", "dave"} {
-		fmt.Fprintf(&users, "%s:example.com:%s\n", u, md5hex(u+":example.com:pw-"+u))
+		md5, sha256 := gateway.HashUser(u, "example.com", "pw-"+u) // of both, so that two challenges are sent
+		fmt.Fprintf(&users, "%s:example.com:%s\n%s:example.com:%s\n", u, md5, u, sha256)
 	}
-	fmt.Fprintf(&users, "alice:other.example:%s\n", md5hex("alice:other.example:pw-other"))
+	md5, sha256 := gateway.HashUser("alice", "other.example", "pw-other")
+	fmt.Fprintf(&users, "alice:other.example:%s\nalice:other.example:%s\n", md5, sha256)
 	writeHostile(t, dir+"/users", users.String())
 	cfg, err := gateway.Parse(dir+"/hostile.yaml", []byte(text))
 	if err != nil {

@@ -25,7 +25,7 @@ func NewTable(users []User) (*Table, error) {
 		size *= 2
 	}
 	t := &Table{users: users, seed: maphash.MakeSeed(), slots: make([]uint32, size), algs: []Algorithm{SHA256, MD5}}
-	weak := len(users) == 0
+	weak, md5 := len(users) == 0, len(users) == 0
 	for i := range users {
 		u := &users[i]
 		s := t.find(u.Name, u.Realm)
@@ -33,10 +33,13 @@ func NewTable(users []User) (*Table, error) {
 			return nil, fmt.Errorf("user %s is in realm %s twice", u.Name, u.Realm)
 		}
 		*s = uint32(i) + 1
-		weak = weak || u.SHA256 == ""
+		weak, md5 = weak || u.SHA256 == "", md5 || u.MD5 != ""
 	}
-	if weak {
+	switch {
+	case weak:
 		t.algs = t.algs[1:]
+	case !md5:
+		t.algs = t.algs[:1]
 	}
 	return t, nil
 }

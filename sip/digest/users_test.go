@@ -37,6 +37,9 @@ func TestTable(t *testing.T) {
 	if none, err := NewTable(nil); err != nil || none.Len() != 0 || none.Has("a", "b") || len(none.Algorithms()) != 1 {
 		t.Errorf("empty: %+v, %v", none, err)
 	}
+	if only, err := NewTable([]User{{"alice", "r", "", hex64}}); err != nil || len(only.Algorithms()) != 1 || only.Algorithms()[0] != SHA256 {
+		t.Errorf("nobody has MD5: %v, %v", only.Algorithms(), err)
+	}
 	if strong, err := NewTable([]User{{"alice", "r", hex32, hex64}}); err != nil || len(strong.Algorithms()) != 2 {
 		t.Errorf("everybody has SHA-256: %v, %v", strong.Algorithms(), err)
 	}

@@ -20,12 +20,13 @@ const (
 	UnsentInterim               // provisional to a non-INVITE request (RFC 4320 §4.1)
 	UnsentLate                  // a user's response after the final one, or after the client gave up
 	Undelivered                 // final response whose flow died and did not come back
+	Amplifying                  // refusal over UDP that would be over 2.5 times as long as its request
 	dropCount
 )
 
 var dropNames = [dropCount]string{
 	"stray_response", "foreign_response", "late_response", "stray_ack", "stray_cancel", "bad_request", "bad_message",
-	"over_pending", "shutting_down", "unsent_408", "unsent_interim", "unsent_late", "undelivered",
+	"over_pending", "shutting_down", "unsent_408", "unsent_interim", "unsent_late", "undelivered", "amplifying",
 }
 
 // String is the metric label.

@@ -12,6 +12,7 @@ package transaction
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -159,7 +160,38 @@ func (t *Table) ReceiveBad(m *sip.Message, err error, from *flow.Flow) {
 
 // answer sends a response without state.
 func (t *Table) answer(m *sip.Message, r sip.Reply, k key, to *flow.Flow) {
-	_ = deliver(to, appendReply(m, &r, k, to)) // to is gone: so is the reason to answer
+	b := appendReply(m, &r, k, to)
+	if r.Status >= 300 && len(b) > t.reflects(m, to) {
+		if b = t.shorten(m, r, k, to); b == nil {
+			t.counters.drop(Amplifying)
+			return
+		}
+	}
+	_ = deliver(to, b) // to is gone: so is the reason to answer
+}
+
+// reflects is how many octets m may be refused with: two and a half times its own, where its source may be
+// forged and the refusal hits somebody else.
+func (t *Table) reflects(m *sip.Message, to *flow.Flow) int {
+	if to.Info().Transport != sip.UDP || to.Upstream() != "" {
+		return math.MaxInt
+	}
+	return len(m.String()) * 5 / 2
+}
+
+// shorten makes a refusal of the standard phrase and then of ever fewer headers, the last of which is the one that
+// everybody can use (of challenges: MD5); nil when none is short enough.
+func (t *Table) shorten(m *sip.Message, r sip.Reply, k key, to *flow.Flow) []byte {
+	most := t.reflects(m, to)
+	for r.Reason = ""; ; r.Headers = r.Headers[1:] {
+		b := appendReply(m, &r, k, to)
+		switch {
+		case len(b) <= most:
+			return b
+		case len(r.Headers) < 2:
+			return nil
+		}
+	}
 }
 
 func (t *Table) receiveRequest(m *sip.Message, k key, from *flow.Flow) {
