@@ -84,17 +84,37 @@ func hasPrefix(name, prefix string) bool {
 	return len(name) >= len(prefix) && sip.EqualFold(name[:len(prefix)], prefix)
 }
 
-// Withhold keeps from a user who a caller is that asked for it (RFC 3325 §7).
+// Withhold keeps from a user who a caller is that asked for it (RFC 3325 §7). The older
+// Remote-Party-ID says the same and goes with it, or by its own privacy parameter.
 func Withhold(req *sip.Message, s *sip.Splice) {
-	if !req.Has(sip.Privacy) || !req.Has(sip.PAssertedIdentity) {
+	asserted, remote := req.Has(sip.PAssertedIdentity), req.Has(sip.RemotePartyID)
+	if !asserted && !remote {
 		return
 	}
+	id := false
 	for _, f := range req.Fields() {
-		if f.Header == sip.Privacy && wantsID(req.FieldValue(f)) {
-			s.RemoveAll(sip.PAssertedIdentity)
-			return
+		id = id || f.Header == sip.Privacy && wantsID(req.FieldValue(f))
+	}
+	if id && asserted {
+		s.RemoveAll(sip.PAssertedIdentity)
+	}
+	if remote && (id || private(req)) {
+		s.RemoveAll(sip.RemotePartyID)
+	}
+}
+
+// private reports whether a Remote-Party-ID has a privacy parameter that is not "off", or cannot be read.
+func private(req *sip.Message) bool {
+	for v := range req.Values(sip.RemotePartyID) {
+		a, err := sip.ParseNameAddr(v)
+		if err != nil {
+			return true
+		}
+		if p, ok := a.Params.Value("privacy"); ok && !sip.EqualFold(p, "off") {
+			return true
 		}
 	}
+	return false
 }
 
 // wantsID looks for the priv-value "id" (RFC 3323 §4.2: values are set off by ";").

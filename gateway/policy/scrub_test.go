@@ -129,3 +129,36 @@ func TestWithhold(t *testing.T) { // RFC 3325 §7, RFC 3323 §4.2
 		}
 	}
 }
+
+// RFC 3325 §7 and practice: with Privacy: id a Remote-Party-ID tells no user who calls either, whether or not a
+// P-Asserted-Identity stands beside it; its own parameter (draft-ietf-sip-privacy-04 §5.4) does the same.
+func TestWithholdRemotePartyID(t *testing.T) {
+	for _, c := range []struct {
+		lines []string
+		left  string
+	}{
+		{[]string{"Privacy: id", "Remote-Party-ID: <sip:1@x>;party=calling"}, ""},
+		{[]string{"Privacy: id", "P-Asserted-Identity: <sip:1@x>", "remote-party-id : <sip:1@x>"}, ""},
+		{[]string{"Privacy: none", "P-Asserted-Identity: <sip:1@x>", "Remote-Party-ID: <sip:1@x>"}, "PR"},
+		{[]string{"P-Asserted-Identity: <sip:1@x>", "Remote-Party-ID: <sip:1@x>;privacy=off"}, "PR"},
+		{[]string{"P-Asserted-Identity: <sip:1@x>", `Remote-Party-ID: "1" <sip:1@x>;party=calling;privacy=full`}, "P"},
+		{[]string{`Remote-Party-ID: <sip:1@x>, <sip:2@x>;Privacy="uri"`}, ""},
+		{[]string{`Remote-Party-ID: "1`}, ""},
+		{[]string{"Remote-Party-ID: <sip:1@x;privacy=full>"}, "R"},
+	} {
+		m := newRoom(t).request("INVITE", "", alice, bob, c.lines...)
+		s := m.Splice()
+		Withhold(m, &s)
+		out, left := strings.ToLower(string(s.Append(nil))), ""
+		for mark, name := range map[string]string{"P": "p-asserted-identity", "R": "remote-party-id"} {
+			if strings.Contains(out, name) {
+				if left += mark; left == "RP" {
+					left = "PR"
+				}
+			}
+		}
+		if left != c.left {
+			t.Errorf("%q: %q is left, want %q", c.lines, left, c.left)
+		}
+	}
+}
