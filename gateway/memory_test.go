@@ -13,19 +13,22 @@ import (
 const mib = 1 << 20
 
 func TestMemoryIsCleanedOnceAfterAStorm(t *testing.T) {
+	const took = memoryLook * 3 / 4
+	rest := make([]uint64, memoryRest)
 	for _, tt := range []struct {
 		name  string
 		live  uint64
 		fresh []uint64 // MiB allocated in each look
 		want  []int    // looks after which memory is cleaned
 	}{
-		{"the start counts as one", 10, []uint64{0, 0, 0, 0}, []int{0}},
-		{"a storm, then quiet", 10, []uint64{0, 0, 0, 0, 0, 0, 40, 50, 0, 0, 0}, []int{0, 8}},
+		{"the start counts as one", 10, []uint64{9, 0, 0, 0, 0}, []int{1}},
 		{"never in a storm", 10, []uint64{20, 20, 20, 20, 20, 20}, nil},
-		{"not while it fades", 10, []uint64{20, 7, 4, 2, 1, 1}, []int{4}},
-		{"a trickle is none", 10, []uint64{1, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7}, []int{0}},
-		{"a large heap has larger storms", 800, []uint64{0, 50, 50, 50, 50, 50, 50, 50, 0, 0}, []int{0}},
-		{"half a minute between two", 10, []uint64{0, 20, 0, 20, 0, 0, 0, 20, 0}, []int{0, 6}},
+		{"not while it fades", 10, []uint64{20, 2, 1, 1, 0, 0}, []int{4}},
+		{"a trickle is none", 10, append([]uint64{9, 0}, slices.Repeat([]uint64{1}, 100)...), []int{1}},
+		{"a storm, then quiet", 10, slices.Concat([]uint64{9, 0}, rest, []uint64{40, 50, 0, 0, 0}), []int{1, 14}},
+		{"a large heap has larger storms", 800, slices.Concat([]uint64{800, 0}, rest, slices.Repeat([]uint64{20}, 50), []uint64{0, 0}), []int{1}},
+		{"too little to clean", 80, slices.Concat([]uint64{80, 0}, rest, []uint64{10, 0, 0, 0, 10, 0}), []int{1, 17}},
+		{"a rest after it", 10, slices.Concat([]uint64{9, 0, 20}, rest, []uint64{0, 0, 0}), []int{1, 10}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -40,8 +43,8 @@ func TestMemoryIsCleanedOnceAfterAStorm(t *testing.T) {
 					}
 					return allocated, tt.live * mib
 				}
-				m.clean = func() { got = append(got, look) }
-				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(len(tt.fresh))*memoryLook+time.Second)
+				m.clean = func() { got = append(got, look); time.Sleep(took) }
+				ctx, cancel := context.WithTimeout(t.Context(), memoryLook*time.Duration(len(tt.fresh))+memoryLook/2)
 				defer cancel()
 				if err := m.run(ctx); !errors.Is(err, context.DeadlineExceeded) {
 					t.Fatal(err)
