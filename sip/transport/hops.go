@@ -83,7 +83,11 @@ func (h *hops) route(to netip.AddrPort) route {
 	if ok && now.Before(r.until) {
 		return r
 	}
-	r = h.find(to)
+	from := h.layer.cfg.facing(to)
+	r = h.find(to.Addr(), from)
+	if !from.IsValid() {
+		return r // not known now, perhaps the next time
+	}
 	r.until = now.Add(routeTime)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -94,17 +98,17 @@ func (h *hops) route(to netip.AddrPort) route {
 	return r
 }
 
-func (h *hops) find(to netip.AddrPort) (r route) {
-	from := facing(to)
+// find is route for a peer that is faced by our address from.
+func (h *hops) find(to, from netip.Addr) (r route) {
 	best := map[sip.Transport]int{}
 	for _, one := range h.layer.listeners {
-		fit := one.serves(to.Addr(), from)
+		fit := one.serves(to, from)
 		if fit <= best[one.transport] {
 			continue
 		}
 		switch one.transport {
 		case sip.UDP:
-			i := slices.IndexFunc(one.udp, func(s *udpSocket) bool { return s.local.Addr().Is4() == to.Addr().Is4() })
+			i := slices.IndexFunc(one.udp, func(s *udpSocket) bool { return s.local.Addr().Is4() == to.Is4() })
 			if i < 0 {
 				continue
 			}

@@ -45,6 +45,8 @@ type Config struct {
 	DialTime      time.Duration // a hop that must be TCP or TLS, handshake included: 2 s
 	TryTime       time.Duration // a hop that may be TCP, for a large request: 500 ms
 	RefusedTime   time.Duration // how long a hop without TCP is remembered: 10 min
+
+	facing func(peer netip.AddrPort) netip.Addr // tests have their own
 }
 
 // Listen is one address to listen on.
@@ -96,6 +98,9 @@ func New(cfg Config) (*Layer, error) {
 func setDefaults(c *Config) {
 	if c.Bad == nil {
 		c.Bad = Refuse
+	}
+	if c.facing == nil {
+		c.facing = facing
 	}
 	c.MaxMessage = cmp.Or(c.MaxMessage, sip.MaxMessage)
 	c.SendQueue = cmp.Or(c.SendQueue, 1<<20)

@@ -90,9 +90,13 @@ func (s *udpSocket) peer(remote netip.AddrPort) *udpPeer {
 	if p != nil {
 		return p
 	}
+	advertise, known := s.advertised(remote)
 	p = &udpPeer{sock: s, info: sip.ConnInfo{
-		Transport: sip.UDP, Local: s.local, Remote: remote, Listener: s.one.index, Advertise: s.advertised(remote),
+		Transport: sip.UDP, Local: s.local, Remote: remote, Listener: s.one.index, Advertise: advertise,
 	}}
+	if !known {
+		return p // the next datagram may find out
+	}
 	s.mu.Lock()
 	s.rememberLocked(remote, p)
 	s.mu.Unlock()
@@ -106,14 +110,18 @@ func (s *udpSocket) rememberLocked(remote netip.AddrPort, p *udpPeer) {
 	s.young[remote] = p
 }
 
-func (s *udpSocket) advertised(remote netip.AddrPort) string {
+// advertised is our address for a peer; known is false when it could not be found out now (no
+// file left, no route).
+func (s *udpSocket) advertised(remote netip.AddrPort) (address string, known bool) {
 	local := s.local.Addr()
 	if local.IsUnspecified() && s.one.advertise == "" {
-		if a := facing(remote); a.IsValid() {
-			local = a
+		a := s.one.layer.cfg.facing(remote)
+		if !a.IsValid() {
+			return s.one.advertised(local), false
 		}
+		local = a
 	}
-	return s.one.advertised(local)
+	return s.one.advertised(local), true
 }
 
 // Send sends one datagram. What the kernel has no room for is lost like a
