@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"net/netip"
 
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/digest"
@@ -17,6 +18,18 @@ type Identity struct {
 	Digest  *Digest
 	Flood   *Flood
 	Realm   string // domain to challenge for when the request names none of ours
+	// Upstreams are those known by credentials, of Realm. Optional.
+	Upstreams Upstreams
+}
+
+// Upstreams are the upstreams that are known by credentials instead of by their address.
+type Upstreams interface {
+	// ByUser is the upstream whose credentials have that user name, "" for none.
+	ByUser(user string) string
+	// Challenged reports whether the upstream of that name is one of them.
+	Challenged(upstream string) bool
+	// MayCall reports whether one of them may call from an address.
+	MayCall(addr netip.AddrPort) bool
 }
 
 // Refusals of identity. They say what to change, not what we know.
@@ -38,7 +51,7 @@ func (i *Identity) Admit(req *sip.Message, from *flow.Flow) error {
 	case "REGISTER":
 		return i.refused(from, i.register(req, from))
 	}
-	if from.Upstream() != "" {
+	if up := from.Upstream(); up != "" && !(datagram(from) && i.Upstreams != nil && i.Upstreams.Challenged(up)) {
 		return nil
 	}
 	return i.refused(from, i.request(req, from))
@@ -84,9 +97,15 @@ func (i *Identity) request(req *sip.Message, from *flow.Flow) error {
 		return errFrom
 	}
 	if sip.EqualFold(u.Host, "anonymous.invalid") { // RFC 3323 §4.1.1.3
+		if i.saysUpstream(req, from, len(from.AORs()) == 0) {
+			return i.upstream(req, from)
+		}
 		return i.anonymous(req, from)
 	}
 	aor, ok := i.Domains.AOR(&u)
+	if i.saysUpstream(req, from, !ok) {
+		return i.upstream(req, from)
+	}
 	if !ok {
 		return foreign(from)
 	}
@@ -110,7 +129,7 @@ func (i *Identity) prove(req *sip.Message, from *flow.Flow, aor string, wrong *s
 	if err != nil {
 		return err
 	}
-	if !proves(user, realm, aor) {
+	if !proves(user, realm, aor) || i.byUser(user, realm) != "" {
 		return wrong
 	}
 	from.AuthenticatedAs(aor)
@@ -140,7 +159,53 @@ func (i *Identity) anyone(req *sip.Message, from *flow.Flow, realm string) error
 	if err != nil {
 		return err
 	}
+	if name := i.byUser(user, realm); name != "" {
+		return setUpstream(from, name)
+	}
 	from.AuthenticatedAs(userAOR(user, realm))
+	return nil
+}
+
+// byUser is the upstream that a user of a realm stands for, "" for a user of ours.
+func (i *Identity) byUser(user, realm string) string {
+	if i.Upstreams == nil || realm != i.Realm {
+		return ""
+	}
+	return i.Upstreams.ByUser(user)
+}
+
+// saysUpstream reports whether a request is to prove that an upstream sent it: it has such
+// credentials, or nobody else can have sent it (a From that is none of ours) and one may
+// call from there.
+func (i *Identity) saysUpstream(req *sip.Message, from *flow.Flow, nobody bool) bool {
+	if i.Upstreams == nil || from.Info().Transport.WebSocket() {
+		return false
+	}
+	if nobody && i.Upstreams.MayCall(from.Info().Remote) {
+		return true
+	}
+	cred, found, err := credentials(req, sip.ProxyAuthorization, i.Realm)
+	return err == nil && found && i.Upstreams.ByUser(cred.User) != ""
+}
+
+// upstream makes the peer prove that it is an upstream.
+func (i *Identity) upstream(req *sip.Message, from *flow.Flow) error {
+	user, err := i.Digest.Prove(req, from, i.Realm)
+	if err != nil {
+		return err
+	}
+	name := i.Upstreams.ByUser(user)
+	if name == "" {
+		return foreign(from) // a user of ours, with a From that is not his
+	}
+	return setUpstream(from, name)
+}
+
+func setUpstream(from *flow.Flow, name string) error {
+	if from.Info().Transport.WebSocket() {
+		return errNotFrom // behind a balancer all have its address, and any page can ask for a password
+	}
+	from.SetUpstream(name)
 	return nil
 }
 

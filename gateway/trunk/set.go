@@ -316,6 +316,54 @@ func (s *Set) UpstreamOf(peer netip.AddrPort) string {
 	return ""
 }
 
+// Believed is UpstreamOf for those groups that are known by their address: neither by
+// credentials nor by a certificate.
+func (s *Set) Believed(peer netip.AddrPort) string {
+	name := s.UpstreamOf(peer)
+	if g := s.byName[name]; g == nil || g.Auth != nil || g.Certificate != "" {
+		return ""
+	}
+	return name
+}
+
+// ByCertificate is the name of the group that is known by a name in a TLS client
+// certificate, "" for none.
+func (s *Set) ByCertificate(name string) string {
+	for _, g := range s.groups {
+		if g.Certificate != "" && strings.EqualFold(hostKey(g.Certificate), hostKey(name)) {
+			return g.Name
+		}
+	}
+	return ""
+}
+
+// ByUser is the name of the group that is known by the credentials of that user, "" for none.
+func (s *Set) ByUser(user string) string {
+	for _, g := range s.groups {
+		if g.Auth != nil && g.Auth.Name == user {
+			return g.Name
+		}
+	}
+	return ""
+}
+
+// Challenged reports whether the named group is known by its credentials.
+func (s *Set) Challenged(name string) bool {
+	g := s.byName[name]
+	return g != nil && g.Auth != nil
+}
+
+// MayCall reports whether a group that is known by its credentials may call from there: from
+// its hops and From, or, if it has no From, from anywhere.
+func (s *Set) MayCall(peer netip.AddrPort) bool {
+	for _, g := range s.groups {
+		if g.Auth != nil && (len(g.From) == 0 || s.UpstreamOf(peer) == g.Name) {
+			return true
+		}
+	}
+	return false
+}
+
 // ByHost is the name of the group one of whose hops is host: as its URI names it,
 // or by one of its addresses. IPv6 with or without brackets.
 func (s *Set) ByHost(host string) (name string, ok bool) {
