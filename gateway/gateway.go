@@ -42,6 +42,7 @@ type Gateway struct {
 	registrar    *registrar.Registrar
 	proxy        *proxy.Proxy
 	network      proxy.Network // over transports and web
+	hopTLS       map[*trunk.HopTLS]*transport.ClientTLS
 	core         *core
 	source       *policy.Source
 	digest       *policy.Digest
@@ -76,7 +77,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("own addresses: %w", err)
 	}
-	users, err := digest.NewTable(cfg.Users)
+	users, err := digest.NewTable(cfg.secrets())
 	if err != nil {
 		return err
 	}
@@ -107,12 +108,14 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 // wirePolicy sets the order of admission: how much of it, then who they are. Whether
 // an upstream sent it is known before: receive marks the flow.
 func (g *Gateway) wirePolicy(own *own, users *digest.Table) {
-	g.source = &policy.Source{UpstreamOf: g.trunks.UpstreamOf}
+	g.source = &policy.Source{
+		UpstreamOf: g.trunks.Believed, ByCertificate: g.trunks.ByCertificate, Challenged: g.trunks.Challenged,
+	}
 	g.flood = policy.NewFlood(g.cfg.floodLimit(), nil)
 	g.digest = &policy.Digest{
 		Authority: digest.New(g.cfg.nonceLimits()), Users: users, Logins: policy.NewLogins(g.cfg.loginLimit(), nil),
 	}
-	identity := &policy.Identity{Domains: own, Digest: g.digest, Flood: g.flood, Realm: own.first}
+	identity := &policy.Identity{Domains: own, Digest: g.digest, Flood: g.flood, Realm: own.first, Upstreams: g.trunks}
 	g.core.stages, g.core.flood = []stage{g.flood, identity}, g.flood
 	g.core.prove = identity.Prove
 }
@@ -147,13 +150,19 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 
 // leave is the hygiene of every copy that leaves (proxy.Config.Branch).
 func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, _ *flow.Flow, t *proxy.Target) error {
-	trusted := from.Upstream() != ""
-	policy.Scrub(req, out, trusted, g.core.own.isRealm)
+	up, router := from.Upstream(), g.core.router
+	believed := up != "" && router.trusts(up)
+	policy.Scrub(req, out, believed, g.core.own.isRealm)
 	switch {
-	case trusted == (t.Upstream != ""): // from user to user, or from one upstream to another
-	case trusted:
-		policy.Withhold(req, out)
-	case req.ToTag() == "":
+	case t.Upstream == "":
+		if believed {
+			policy.Withhold(req, out)
+		}
+	case up != "":
+		if believed && !router.trusts(t.Upstream) {
+			out.RemoveAll(sip.PAssertedIdentity) // RFC 3325 §5
+		}
+	case req.ToTag() == "" && t.Rewrite == nil && router.trusts(t.Upstream):
 		if aor := g.core.own.proved(req, from); aor != "" {
 			policy.AssertIdentity(out, aor)
 		}
@@ -163,8 +172,8 @@ func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, _ *flow.Flow, t
 
 // relay is the hygiene of every response that goes back (proxy.Config.Relay).
 func (g *Gateway) relay(tx *transaction.Server, resp *sip.Message, out *sip.Splice, up *flow.Flow) {
-	switch {
-	case up.Upstream() == "":
+	switch name := up.Upstream(); {
+	case name == "" || !g.core.router.trusts(name):
 		policy.ScrubResponse(resp, out)
 	case tx.Flow().Upstream() == "":
 		policy.Withhold(resp, out)

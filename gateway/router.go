@@ -18,8 +18,8 @@ import (
 	"github.com/ringway/ringway/sip/flow"
 )
 
-// router decides where a request goes that carries no token of ours: the location
-// service, then the dial rules (docs/architecture.md). It implements proxy.Router.
+// router decides where a request goes that carries no token of ours: by the rules (rules.go) to
+// the location service or an upstream (docs/architecture.md). It implements proxy.Router.
 type router struct {
 	own       *own
 	registrar *registrar.Registrar
@@ -48,37 +48,12 @@ func (r *router) Targets(req *sip.Message, from *flow.Flow) ([]proxy.Target, err
 		return r.local(req, &u, domain, from)
 	}
 	if name, ok := r.trunks.ByHost(u.Host); ok && from.Upstream() == "" {
-		return r.trunk(name, req.CallID()) // before Contacts: nobody takes an upstream's calls by registering its address
+		return r.byHost(name, req, &u, from) // before Contacts: nobody takes an upstream's calls by registering its address
 	}
 	if b, err := r.registrar.LookupContact(context.Background(), req.RequestURI()); err != nil || len(b) > 0 {
 		return targetsOf(b), err // SIP.js names its peer so in an attended transfer
 	}
 	return nil, errForeign
-}
-
-// local is a request to a domain of ours.
-func (r *router) local(req *sip.Message, u *sip.URI, domain string, from *flow.Flow) ([]proxy.Target, error) {
-	if u.User == "" {
-		return nil, errNoUser
-	}
-	u.Host, u.Port = domain, 0
-	if registrar.IsGRUU(u) {
-		return r.instance(u)
-	}
-	aor := u.AOR()
-	bindings, err := r.registrar.Lookup(context.Background(), aor)
-	if err != nil || len(bindings) > 0 {
-		return targetsOf(bindings), err
-	}
-	if from.Upstream() == "" {
-		if rule := r.rules.Decide(&route.Facts{Domain: domain, User: u.User}); rule != nil {
-			return r.trunk(rule.To, req.CallID())
-		}
-	}
-	if r.known(aor) {
-		return nil, errAway
-	}
-	return nil, errNotFound
 }
 
 // instance is a request to a GRUU: one instance and nobody else (RFC 5627 §5.4).
@@ -129,7 +104,13 @@ func (r *router) trunk(name, callID string) ([]proxy.Target, error) {
 	if len(targets) == 0 {
 		return nil, trunkDown(name, len(r.trunks.Targets(name)), retryAfter)
 	}
-	return []proxy.Target{{Hops: hopsOf(targets), Upstream: name, TryTimeout: g.TryTimeout}}, nil
+	hops := hopsOf(targets)
+	if g.RURIHost == trunk.HostOfHop {
+		for i := range hops {
+			hops[i].Host = authority(targets[i].Hop)
+		}
+	}
+	return []proxy.Target{{Hops: hops, Upstream: name, TryTimeout: g.TryTimeout}}, nil
 }
 
 // trunkDown says that nobody of an upstream can be asked now, and when to try again.

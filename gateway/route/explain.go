@@ -87,14 +87,16 @@ func (t *Table) Explain(site *Site, call *Call) (*Explanation, error) {
 	}
 	e := &Explanation{URI: to.String(), From: "<" + from.String() + ">"}
 	f.Caller = CallerOf(e.From)
-	if to.IsSIP() {
-		domain, ours := site.Ours(to.Host, to.Port)
-		if !ours {
-			e.Status, e.Reason, e.Note = 403, "Forbidden: not a domain of this server", to.Host+" is none of our domains; no rule is asked"
-			return e, nil
-		}
-		f.Domain = domain
+	if !to.IsSIP() {
+		e.Status, e.Reason, e.Note = 416, sip.StatusText(416), "a Request-URI is sip or sips; write the number alone" // RFC 3261 §8.2.2.1
+		return e, nil
 	}
+	domain, ours := site.Ours(to.Host, to.Port)
+	if !ours {
+		e.Status, e.Reason, e.Note = 403, "Forbidden: not a domain of this server", to.Host+" is none of our domains; no rule is asked"
+		return e, nil
+	}
+	f.Domain = domain
 	e.decide(t, &f, call)
 	e.leave(site, &to, &f, call)
 	return e, nil

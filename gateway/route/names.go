@@ -24,3 +24,13 @@ func long(name string) string {
 	}
 	return name
 }
+
+// HeaderOf is the values of all lines of that name, for Facts.Header.
+func HeaderOf(m *sip.Message, name string) (values []string) {
+	for _, f := range m.Fields() {
+		if sameName(m.Name(f), name) {
+			values = append(values, m.FieldValue(f))
+		}
+	}
+	return values
+}
