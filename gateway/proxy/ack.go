@@ -124,7 +124,7 @@ func (a *ack) holdFor(key waitKey, d time.Duration) {
 	if old != nil && p.waiting.remove(old) {
 		p.Wheel.Stop(&old.who.(*ack).timer)
 	}
-	if !p.waiting.add(&a.wait, key, a.m.CallID(), a) {
+	if !p.waiting.add(&a.wait, key, a.m.CallID(), a.from, a) {
 		p.Counters.drop(DropHeldFull)
 		return
 	}

@@ -351,7 +351,7 @@ func (r *rig) clean() {
 	if n := len(r.proxy.Calls()); n != 0 {
 		r.t.Errorf("%d calls in the table", n)
 	}
-	if l := &r.proxy.waiting; l.n != 0 || len(l.wait) != 0 {
+	if l := &r.proxy.waiting; l.n != 0 || len(l.wait)+len(l.of)+len(l.in) != 0 {
 		r.t.Errorf("%d wait for flows", l.n)
 	}
 	for i := range r.proxy.invites.shards {

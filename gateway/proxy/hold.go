@@ -9,9 +9,13 @@ import (
 )
 
 // What waits for a flow: requests and ACKs for a user agent that is away, and ACKs
-// of one that has yet to prove who it is. All is bounded.
+// of one that has yet to prove who it is. All is bounded: nobody can fill the list with what he
+// sends to himself, nor fill it for one user agent.
 const (
-	maxHeldPerDialog = 16
+	maxHeldPerDialog = 16  // for one user agent
+	maxHeldPerQueue  = 256 // for one user agent
+	maxHeldPerSender = 512 // of one user; an upstream speaks for many and has no bound of its own
+	maxHeldPerPair   = 64  // of one user for one user agent
 	maxHeld          = 10_000
 )
 
@@ -32,49 +36,80 @@ type waiter interface{ wake(f *flow.Flow) }
 
 // waitNode is one entry, embedded in its owner.
 type waitNode struct {
-	next   *waitNode
-	key    waitKey
-	dialog uint64 // hash of the Call-ID
-	who    waiter
-	queued bool
+	next, prev *waitNode
+	key        waitKey
+	dialog     uint64 // hash of the Call-ID
+	sender     uint64 // hash of the user, 0 for one without a bound
+	who        waiter
+	queued     bool
 }
 
-// waitList keeps who waits for whom, first in, first out.
+// waitQueue is who waits for one key.
+type waitQueue struct {
+	first, last *waitNode
+	n           int
+}
+
+// waitShare is what maxHeldPerDialog and maxHeldPerPair count: what waits for key in a dialog, or of a sender.
+type waitShare struct {
+	key waitKey
+	of  uint64
+}
+
+// waitList keeps who waits for whom, first in, first out. Adding and removing cost the same
+// however many there are.
 type waitList struct {
 	seed maphash.Seed
 	mu   sync.Mutex
 	n    int
-	wait map[waitKey]*waitNode // first of each queue
+	wait map[waitKey]*waitQueue
+	of   map[uint64]int // by sender
+	in   map[waitShare]int
 }
 
 func (l *waitList) init() {
 	l.seed = maphash.MakeSeed()
-	l.wait = make(map[waitKey]*waitNode)
+	l.wait, l.of, l.in = make(map[waitKey]*waitQueue), make(map[uint64]int), make(map[waitShare]int)
 }
 
-func (l *waitList) hash(callID string) uint64 { return maphash.String(l.seed, callID) }
+func (l *waitList) hash(s string) uint64 { return maphash.String(l.seed, s) }
 
-// add queues n; false when the list or its dialog's share of it is full.
-func (l *waitList) add(n *waitNode, key waitKey, callID string, who waiter) bool {
+// sender is whose share what came from f counts against.
+func (l *waitList) sender(f *flow.Flow) uint64 {
+	if f.Upstream() != "" {
+		return 0
+	}
+	if aors := f.AORs(); len(aors) > 0 {
+		return l.hash(aors[0]) | 1
+	}
+	return uint64(f.ID) | 1
+}
+
+// add queues n, which came from a flow; false when the list or a share of it is full.
+func (l *waitList) add(n *waitNode, key waitKey, callID string, from *flow.Flow, who waiter) bool {
+	n.key, n.dialog, n.sender, n.who = key, l.hash(callID), l.sender(from), who
+	dialog, pair := waitShare{key, n.dialog}, waitShare{key, n.sender}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n.key, n.dialog, n.who, n.next = key, l.hash(callID), who, nil
-	same := 0
-	var last *waitNode
-	for e := l.wait[key]; e != nil; e = e.next {
-		if last = e; e.dialog == n.dialog {
-			same++
-		}
-	}
-	if l.n >= maxHeld || same >= maxHeldPerDialog {
+	q := l.wait[key]
+	if l.n >= maxHeld || q != nil && q.n >= maxHeldPerQueue || l.in[dialog] >= maxHeldPerDialog ||
+		n.sender != 0 && (l.of[n.sender] >= maxHeldPerSender || l.in[pair] >= maxHeldPerPair) {
 		return false
 	}
-	if last == nil {
-		l.wait[key] = n
+	if q == nil {
+		q = &waitQueue{first: n}
+		l.wait[key] = q
 	} else {
-		last.next = n
+		q.last.next = n
 	}
+	n.prev, n.next, q.last = q.last, nil, n
+	q.n++
 	l.n++
+	l.in[dialog]++
+	if n.sender != 0 {
+		l.of[n.sender]++
+		l.in[pair]++
+	}
 	n.queued = true
 	return true
 }
@@ -83,43 +118,60 @@ func (l *waitList) add(n *waitNode, key waitKey, callID string, who waiter) bool
 func (l *waitList) remove(n *waitNode) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.removeLocked(n)
-}
-
-func (l *waitList) removeLocked(n *waitNode) bool {
 	if !n.queued {
 		return false
 	}
-	n.queued = false
-	l.n--
-	first := l.wait[n.key]
-	if first == n {
-		if n.next == nil {
-			delete(l.wait, n.key)
-		} else {
-			l.wait[n.key] = n.next
-		}
-		return true
+	q := l.wait[n.key]
+	if n.prev != nil {
+		n.prev.next = n.next
+	} else {
+		q.first = n.next
 	}
-	for e := first; e != nil; e = e.next {
-		if e.next == n {
-			e.next = n.next
-			return true
-		}
+	if n.next != nil {
+		n.next.prev = n.prev
+	} else {
+		q.last = n.prev
 	}
+	if q.n--; q.n == 0 {
+		delete(l.wait, n.key)
+	}
+	l.leftLocked(n)
 	return true
+}
+
+// leftLocked gives back what n took of the shares.
+func (l *waitList) leftLocked(n *waitNode) {
+	n.queued, n.next, n.prev = false, nil, nil
+	l.n--
+	less(l.in, waitShare{n.key, n.dialog})
+	if n.sender != 0 {
+		less(l.of, n.sender)
+		less(l.in, waitShare{n.key, n.sender})
+	}
+}
+
+func less[K comparable](counts map[K]int, key K) {
+	if counts[key] > 1 {
+		counts[key]--
+	} else {
+		delete(counts, key)
+	}
 }
 
 // wake empties a queue and wakes its waiters in order.
 func (l *waitList) wake(key waitKey, f *flow.Flow) {
 	l.mu.Lock()
 	var woken []waiter // their nodes may be queued anew once the lock is gone
-	for e := l.wait[key]; e != nil; e = e.next {
-		e.queued = false
-		l.n--
-		woken = append(woken, e.who)
+	if q := l.wait[key]; q != nil {
+		delete(l.wait, key)
+		woken = make([]waiter, 0, q.n)
+		for n := q.first; n != nil; {
+			next := n.next
+			woken = append(woken, n.who)
+			l.leftLocked(n)
+			n = next
+		}
 	}
-	delete(l.wait, key)
 	l.mu.Unlock()
 	for _, w := range woken {
 		w.wake(f)
@@ -131,9 +183,12 @@ func (l *waitList) find(key waitKey, callID string, is func(waiter) bool) *waitN
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	d := l.hash(callID)
-	for e := l.wait[key]; e != nil; e = e.next {
-		if e.dialog == d && is(e.who) {
-			return e
+	if l.in[waitShare{key, d}] == 0 {
+		return nil
+	}
+	for n := l.wait[key].first; n != nil; n = n.next {
+		if n.dialog == d && is(n.who) {
+			return n
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package proxy
 import (
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/ringway/ringway/sip"
@@ -123,12 +124,12 @@ func (w *waitingFor) wake(*flow.Flow) { *w.woken = append(*w.woken, w) }
 func TestWaitList(t *testing.T) {
 	var l waitList
 	l.init()
-	key := waitKey{from: 7}
+	key, sender := waitKey{from: 7}, func(i int) *flow.Flow { return &flow.Flow{ID: flow.ID(2 * i)} }
 	var woken, want []*waitingFor
 	var all []*waitingFor
 	for i := range 2 * maxHeldPerDialog {
 		w := &waitingFor{woken: &woken}
-		if ok := l.add(&w.node, key, "call", w); ok != (i < maxHeldPerDialog) {
+		if ok := l.add(&w.node, key, "call", sender(1), w); ok != (i < maxHeldPerDialog) {
 			t.Fatalf("entry %d of a dialog: %v", i, ok)
 		}
 		all = append(all, w)
@@ -147,14 +148,69 @@ func TestWaitList(t *testing.T) {
 	}
 	for i := range maxHeld + 1 {
 		w := &waitingFor{woken: &woken}
-		if ok := l.add(&w.node, waitKey{from: flow.ID(i)}, "call", w); ok != (i < maxHeld) {
+		if ok := l.add(&w.node, waitKey{from: flow.ID(i)}, "call", sender(i/10), w); ok != (i < maxHeld) {
 			t.Fatalf("entry %d in all: %v", i, ok)
 		}
 	}
 	for i := range maxHeld {
 		l.wake(waitKey{from: flow.ID(i)}, nil)
 	}
-	if l.n != 0 || len(l.wait) != 0 {
-		t.Errorf("%d entries, %d queues left", l.n, len(l.wait))
+	l.wantEmpty(t)
+}
+
+func (l *waitList) wantEmpty(t *testing.T) {
+	t.Helper()
+	if l.n != 0 || len(l.wait)+len(l.of)+len(l.in) != 0 {
+		t.Errorf("%d entries, %d queues, %d senders, %d shares left", l.n, len(l.wait), len(l.of), len(l.in))
+	}
+}
+
+// attack: what a user sends to his own absent tab, over however many connections, fills neither the list nor the queue of
+// anybody; an upstream's messages, which are of many callers, share the bound of whom they are for.
+func TestWaitListShares(t *testing.T) {
+	user := func(i int) *flow.Flow {
+		f := &flow.Flow{ID: flow.ID(1 + i%10)}
+		f.AuthenticatedAs("mallory@example.com")
+		return f
+	}
+	others := func(i int) *flow.Flow { return &flow.Flow{ID: flow.ID(2 * i)} }
+	pbx := func(int) *flow.Flow { f := &flow.Flow{ID: 99}; f.SetUpstream("pbx"); return f }
+	one, many := func(int) waitKey { return waitKey{from: 1} }, func(i int) waitKey { return waitKey{from: flow.ID(i % 5000)} }
+	for _, c := range []struct {
+		name string
+		from func(i int) *flow.Flow
+		key  func(i int) waitKey
+		want int
+	}{
+		{"one user, ten connections, one name", user, one, maxHeldPerPair},
+		{"one user, many names", user, many, maxHeldPerSender},
+		{"many users, one name", others, one, maxHeldPerQueue},
+		{"an upstream, one name", pbx, one, maxHeldPerQueue},
+		{"an upstream, many names", pbx, many, maxHeld},
+	} {
+		var l waitList
+		l.init()
+		var nodes []*waitNode
+		for i := range maxHeld + 10 {
+			n := &waitNode{}
+			if l.add(n, c.key(i), strconv.Itoa(i), c.from(i), nil) {
+				nodes = append(nodes, n)
+			}
+		}
+		if len(nodes) != c.want {
+			t.Errorf("%s: %d are held, want %d", c.name, len(nodes), c.want)
+		}
+		other := &waitNode{}
+		if l.add(other, waitKey{from: 77_777}, "c", &flow.Flow{ID: 7_777_777}, nil) != (c.want < maxHeld) {
+			t.Errorf("%s: room for another's message to another: %v", c.name, other.queued)
+		}
+		l.remove(other)
+		for i := range nodes { // from the middle
+			l.remove(nodes[(i*7919+len(nodes)/2)%len(nodes)])
+		}
+		for _, n := range nodes {
+			l.remove(n)
+		}
+		l.wantEmpty(t)
 	}
 }

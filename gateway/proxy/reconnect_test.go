@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -98,7 +99,7 @@ func TestHoldEndsWith480(t *testing.T) {
 		alice.cancel(text)
 		alice.get("200")
 		alice.get("487")
-		if l := &r.proxy.waiting; l.n != 0 || len(l.wait) != 0 {
+		if l := &r.proxy.waiting; l.n != 0 || len(l.wait)+len(l.of)+len(l.in) != 0 {
 			t.Errorf("%d still wait", l.n)
 		}
 		again := bob.back().register()
@@ -122,6 +123,36 @@ func TestHoldIsBounded(t *testing.T) {
 		if n := r.proxy.Counters.Dropped(DropHeldFull); n != 1 {
 			t.Errorf("%d counted, want 1", n)
 		}
+	})
+}
+
+// attack: ten connections of one user with messages to his own tab that is away; who loses his connection meanwhile gets
+// what was sent to him when he is back.
+func TestOneUsersMessagesToHimselfBreakNobodysReconnect(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice, bob, tab := r.phone("alice", ""), r.phone("bob", ""), r.phone("mallory", "-tab")
+		r.aors["bob"], r.aors["mallory"] = []Target{bob.target()}, []Target{tab.target()}
+		from, _ := r.call(alice, bob, "bob", "c1")
+		tab.hangup(sip.CloseLost)
+		refused := 0
+		for i := range 10 {
+			p := r.phone("mallory", fmt.Sprint("-", i))
+			p.flow.AuthenticatedAs("mallory@example.com")
+			for n := range 1100 {
+				id := fmt.Sprint("m", i, "-", n)
+				p.write(fmt.Sprintf("MESSAGE sip:mallory@example.com SIP/2.0\nVia: SIP/2.0/WS m.invalid;branch=z9hG4bK%s\nMax-Forwards: 70\n"+
+					"From: <sip:mallory@example.com>;tag=%s\nTo: <sip:mallory@example.com>\nCall-ID: %s\nCSeq: 1 MESSAGE\nContent-Length: 0\n\n", id, id, id))
+			}
+			refused += len(p.inbox)
+		}
+		if n := r.proxy.waiting.n; n != maxHeldPerPair || refused != 10*1100-maxHeldPerPair {
+			t.Errorf("%d are held and %d refused, want %d held", n, refused, maxHeldPerPair)
+		}
+		bob.hangup(sip.CloseLost)
+		from.send("INFO")
+		again := bob.back().register()
+		again.answer(again.get("INFO"), 200)
+		alice.get("200")
 	})
 }
 

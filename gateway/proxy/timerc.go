@@ -241,7 +241,7 @@ func (rc *responseContext) waitLocked(t *target) bool {
 	}
 	for i := range t.waits {
 		n := &t.waits[i].node
-		if !rc.p.waiting.add(n, n.key, rc.req.CallID(), &t.waits[i]) {
+		if !rc.p.waiting.add(n, n.key, rc.req.CallID(), rc.from, &t.waits[i]) {
 			rc.p.Counters.drop(DropHeldFull)
 			rc.p.leaveWaits(t)
 			return false
