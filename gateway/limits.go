@@ -25,6 +25,17 @@ func (c *Config) loginLimit() policy.LoginLimit {
 	return policy.LoginLimit{Failures: c.Limits.FailedLogins, Penalty: c.Limits.FailedLoginPenalty}
 }
 
+// secrets are the credentials of users and of those upstreams that have some.
+func (c *Config) secrets() []digest.User {
+	all := c.Users
+	for i := range c.Upstreams {
+		if u := c.Upstreams[i].Auth; u != nil {
+			all = append(all[:len(all):len(all)], *u)
+		}
+	}
+	return all
+}
+
 func (c *Config) nonceLimits() digest.Config { return digest.Config{TTL: c.Limits.NonceTTL} }
 
 func (c *Config) registrarLimits() registrar.Config {

@@ -1,6 +1,11 @@
 package gateway
 
 import (
+	"cmp"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/gateway/ws"
 	"github.com/ringway/ringway/sip/transport"
 )
@@ -13,6 +18,16 @@ func (g *Gateway) wireTransports() error {
 		if cert, err = transport.LoadCertificate(c.Cert, c.Key); err != nil {
 			return err
 		}
+	}
+	var clients *x509.CertPool
+	if ca := g.cfg.TLS.ClientCA; ca != "" {
+		var err error
+		if clients, err = transport.LoadRoots(ca); err != nil {
+			return err
+		}
+	}
+	if err := g.loadHopTLS(); err != nil {
+		return err
 	}
 	web, sockets := g.cfg.webLimits(), g.cfg.socketLimits()
 	web.Table, web.Receive, web.Bad, web.Panicked = g.flows, g.receive, g.transactions.ReceiveBad, g.panicked
@@ -27,7 +42,9 @@ func (g *Gateway) wireTransports() error {
 				Certificate: cert, Index: i,
 			})
 		} else {
-			sockets.Listen = append(sockets.Listen, transport.Listen{URL: e.bind(), Advertise: e.Advertise, Certificate: cert, Index: i})
+			sockets.Listen = append(sockets.Listen, transport.Listen{
+				URL: e.bind(), Advertise: e.Advertise, Certificate: cert, ClientCAs: clients, Index: i,
+			})
 		}
 	}
 	var err error
@@ -36,6 +53,39 @@ func (g *Gateway) wireTransports() error {
 	}
 	g.web, err = ws.New(web)
 	return err
+}
+
+// loadHopTLS reads what the operator gave for the TLS connections to upstreams.
+func (g *Gateway) loadHopTLS() error {
+	g.hopTLS = map[*trunk.HopTLS]*transport.ClientTLS{}
+	for i := range g.cfg.Upstreams {
+		for j := range g.cfg.Upstreams[i].Hops {
+			t := g.cfg.Upstreams[i].Hops[j].TLS
+			if t == nil {
+				continue
+			}
+			c, err := transport.LoadClientTLS(t.CA, t.Cert, t.Key)
+			if err != nil {
+				return fmt.Errorf("upstreams.%s.hops[%d].tls: %w", g.cfg.Upstreams[i].Name, j, err)
+			}
+			g.hopTLS[t] = c
+		}
+	}
+	return nil
+}
+
+// dialled is how the transports reach an address of an upstream. A certificate has to be for the
+// domain that the operator named, whatever DNS made of it (RFC 5922 §4).
+func (g *Gateway) dialled(t *trunk.Target) transport.Hop {
+	h := transport.Hop{Addr: t.Addr, Transport: t.Transport}
+	if !t.Hop.Addr.IsValid() {
+		h.Host = t.Hop.Host
+	}
+	if own := t.Hop.TLS; own != nil {
+		h.TLS = g.hopTLS[own]
+		h.Host = cmp.Or(own.ServerName, h.Host)
+	}
+	return h
 }
 
 // panicked logs a panic that a reader caught; its connection is closed.
