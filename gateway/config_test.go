@@ -306,23 +306,50 @@ func TestShippedDefaults(t *testing.T) {
 func TestDocumentedConfigs(t *testing.T) {
 	dir := configDir(t)
 	files, _ := filepath.Glob("../docs/*.md")
-	fence := regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	fence := regexp.MustCompile("(?s)```yaml( cases)?\n(.*?)```")
 	found := 0
 	for _, file := range append(files, "../README.md") {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
+		var c *Config
 		for _, m := range fence.FindAllSubmatch(text, -1) {
 			found++
-			yaml := strings.NewReplacer("/etc/ringway/users", dir+"/users.txt", "/etc/ringway", dir, "/var/lib/ringway", dir).Replace(string(m[1]))
-			if _, err := Parse(file, []byte(yaml)); err != nil {
+			if len(m[1]) > 0 {
+				checkDocumentedCases(t, file, c, m[2])
+				continue
+			}
+			yaml := strings.NewReplacer("/etc/ringway/users", dir+"/users.txt", "/etc/ringway", dir, "/var/lib/ringway", dir).Replace(string(m[2]))
+			if c, err = Parse(file, []byte(yaml)); err != nil {
 				t.Errorf("%v", err)
 			}
 		}
 	}
 	if found == 0 {
 		t.Error("README.md shows no configuration")
+	}
+}
+
+// checkDocumentedCases runs expectations on the configuration that stands above them.
+func checkDocumentedCases(t *testing.T, file string, c *Config, text []byte) {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "cases.yaml")
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases, err := LoadRouteCases(name)
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+	results, err := c.RunRouteCases(cases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range results {
+		if !results[i].Passed() {
+			t.Errorf("%s: %s: %v %v", file, results[i].Case.Name, results[i].Err, results[i].Diff)
+		}
 	}
 }
 
