@@ -212,12 +212,12 @@ func TestSRV_RFC2782(t *testing.T) {
 			_sip._udp.e.com SRV 0 0 5060 a.e.com
 			_sip._tcp.e.com SRV 0 0 5060 a.e.com
 			_sip._tcp.e.com SRV 1 0 5060 b.e.com
-			_sips._tcp.e.com SRV 0 0 5061 a.e.com
+			_sips._tcp.e.com SRV 0 0 5060 a.e.com
 			a.e.com A 10.0.0.1
 			b.e.com A 10.0.0.2`, Target{Host: "e.com"}, `
 			0/0 10.0.0.1:5060  a.e.com
 			1/0 10.0.0.2:5060 tcp b.e.com
-			2/0 10.0.0.1:5061 tls a.e.com`, nil},
+			2/0 10.0.0.1:5060 tls a.e.com`, nil},
 		{"port 0 and targets that are no host are passed over", `
 			_sip._udp.e.com SRV 0 0 0 a.e.com
 			_sip._udp.e.com SRV 1 0 5060 a\032b.e.com
@@ -276,6 +276,7 @@ func TestAliasWithoutItsAddress_RFC1034_5_3_3(t *testing.T) {
 	d := dnstest.New(t, `
 		pbx.e.com 30 CNAME a.host.net
 		a.host.net 600 A 10.0.0.1
+		a.host.net 600 AAAA 2001:db8::1
 		ring1.e.com CNAME ring2.e.com
 		ring2.e.com CNAME ring1.e.com
 		odd.e.com CNAME a\046b.e.com`)
@@ -289,7 +290,7 @@ func TestAliasWithoutItsAddress_RFC1034_5_3_3(t *testing.T) {
 		a.Answer, a.Rcode = own, dns.RcodeSuccess
 	})
 	r := over(t, d)
-	if res := expect(t, r, Target{Host: "pbx.e.com", Port: 5060}, "0/0 10.0.0.1:5060  pbx.e.com"); res.Fresh > 30*time.Second {
+	if res := expect(t, r, Target{Host: "pbx.e.com", Port: 5060}, "0/0 10.0.0.1:5060  pbx.e.com\n0/0 [2001:db8::1]:5060  pbx.e.com"); res.Fresh > 30*time.Second {
 		t.Errorf("fresh for %v: the alias holds 30s", res.Fresh)
 	}
 	if res := expect(t, r, Target{Host: "ring1.e.com", Port: 5060}, ""); !errors.Is(res.Err, errLoop) {
@@ -364,6 +365,34 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
+func TestTargetsAskedForAreBounded(t *testing.T) {
+	var zone strings.Builder
+	for i := range maxSRVs {
+		fmt.Fprintf(&zone, "_sip._udp.e.com SRV 0 0 5060 u%d.e.com\n_sip._tcp.e.com SRV 0 0 5060 t%d.e.com\n", i, i)
+		fmt.Fprintf(&zone, "u%d.e.com A 10.0.0.%d\nt%d.e.com A 10.0.1.%d\n", i, i+1, i, i+1)
+	}
+	d := dnstest.New(t, zone.String())
+	res := over(t, d).Locate(t.Context(), Target{Host: "e.com"})
+	if n := d.Asked("* A"); n != maxSRVs || len(res.Servers) != maxSRVs {
+		t.Errorf("%d questions, %d servers", n, len(res.Servers))
+	}
+}
+
+func TestServersAreBounded(t *testing.T) {
+	var offers []offer
+	addrs := map[string][]netip.Addr{"a.": {netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3")}}
+	for _, transport := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS} {
+		o := offer{transport: transport}
+		for i := range maxSRVs {
+			o.srvs = append(o.srvs, srv{target: "a.", port: uint16(transport)*1000 + uint16(i)})
+		}
+		offers = append(offers, o)
+	}
+	if n := len(rank(offers, addrs)); n != maxServersFound {
+		t.Errorf("%d servers", n)
+	}
+}
+
 // TestOneAnswerIsBounded: what is kept of one answer are the records to try first.
 func TestOneAnswerIsBounded(t *testing.T) {
 	for _, c := range []struct {
@@ -413,6 +442,9 @@ func TestHostsFileComesFirst(t *testing.T) {
 		}
 		expect(t, r, Target{Host: "blocked", Port: 5060}, "0/0 10.0.0.8:5060  blocked")
 		expect(t, r, Target{Host: "e.com", Transport: sip.UDP}, "0/0 10.0.0.6:5060 udp a.e.com")
+		if res.Fresh != fileTTL {
+			t.Errorf("fresh for %v", res.Fresh)
+		}
 		write("10.0.0.55 pbx\n")
 		time.Sleep(res.Fresh)
 		expect(t, r, Target{Host: "pbx"}, "0/0 10.0.0.55:5060  pbx")
