@@ -134,6 +134,7 @@ func (g *Gateway) events() map[string]uint64 {
 		"moved": c.Moved.Load(), "held": c.Held.Load(), "released": c.Released.Load(), "timer_c": c.TimerC.Load(),
 		"ring_timeout": c.RingTimeouts.Load(), "dead_flow": c.DeadFlows.Load(), "ghost_answer": c.GhostAnswers.Load(),
 		"dead_peer_bye": c.DeadPeerByes.Load(), "vias_mended": c.ViasMended.Load(), "reopened": c.Reopened.Load(),
+		"call_expired": c.CallsExpired.Load(), "call_forgotten": c.CallsForgotten.Load(),
 	}
 	for i, change := range countedChanges {
 		all["binding_"+string(change)] = g.count.changes[i].Load()

@@ -23,7 +23,7 @@ type Call struct {
 	CallID, FromTag, ToTag string
 	Caller, Callee         Party
 	Started, Ended         time.Time
-	EndedBy                string // "bye", "dead_peer", "forgotten"
+	EndedBy                string // "bye", "dead_peer", "expired", "forgotten"
 }
 
 // Party is one side of a call.
@@ -46,6 +46,11 @@ type call struct {
 	prev *call // older
 	side [2]callSide
 	dead transaction.Timer
+
+	// Guarded by the table's mu.
+	age   transaction.Timer
+	due   time.Time // when it has been silent for too long
+	timed bool      // by a session timer (RFC 4028)
 }
 
 // callSide is what hangs on the flow of one party.
@@ -116,6 +121,7 @@ func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Me
 			p.watch.add(&c.side[i].watch, f, &c.side[i])
 		}
 	}
+	c.refreshLocked(m) // nobody else has it yet
 	return t.enter(c)
 }
 
@@ -195,6 +201,7 @@ func (t *callTable) enter(c *call) (forgotten *call) {
 		t.unlinkLocked(forgotten)
 	}
 	t.calls[c.key] = c
+	c.p.Wheel.After(&c.age, time.Until(c.due), (*callAge)(c))
 	c.prev = t.newest
 	if c.prev != nil {
 		c.prev.next = c
@@ -206,6 +213,7 @@ func (t *callTable) enter(c *call) (forgotten *call) {
 }
 
 func (t *callTable) unlinkLocked(c *call) {
+	c.p.Wheel.Stop(&c.age)
 	delete(t.calls, c.key)
 	if c.prev != nil {
 		c.prev.next = c.next
@@ -247,6 +255,9 @@ func (t *callTable) seen(req *sip.Message) {
 	if n, _ := req.CSeq(); n > side.CSeq {
 		side.CSeq = n
 	}
+	if !c.timed {
+		c.due = time.Now().Add(maxCallSilence)
+	}
 	if m := req.Method(); m == "INVITE" || m == "UPDATE" { // target refresh, RFC 3261 §12.2, RFC 3311
 		if contact := contactOf(req); contact != "" && contact != side.Contact {
 			side.Contact = strings.Clone(contact)
@@ -254,13 +265,17 @@ func (t *callTable) seen(req *sip.Message) {
 	}
 }
 
-// refreshed notes the target in a 2xx to a re-INVITE.
+// refreshed notes the target and the session timer in a 2xx to a re-INVITE or UPDATE.
 func (t *callTable) refreshed(m *sip.Message) {
 	k, contact := t.key(m.CallID(), m.FromTag(), m.ToTag()), contactOf(m)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.calls[k]
-	if c == nil || contact == "" {
+	if c == nil {
+		return
+	}
+	c.refreshLocked(m)
+	if contact == "" {
 		return
 	}
 	side := &c.Caller

@@ -93,3 +93,81 @@ func TestCallTableIsBounded(t *testing.T) {
 		alice.get("200")
 	})
 }
+
+// RFC 4028 §10: a call between a UDP phone and an upstream whose BYE never comes leaves the table when its session timer has
+// run out; each refresh, by UPDATE or re-INVITE, gives it its time anew.
+func TestCallExpiresWithItsSessionTimer(t *testing.T) {
+	bubble(t, func(r *rig) {
+		phone, pbx := r.connect("alice", sip.UDP, "198.51.100.7:5060"), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["600"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		phone.request("INVITE", "sip:600@example.com", "c1")
+		inv := pbx.get("INVITE")
+		pbx.answer(inv, 200, "x: 1800;refresher=uac")
+		from := phone.uac(phone.get("200"))
+		from.send("ACK")
+		pbx.get("ACK")
+		for _, method := range []string{"UPDATE", "INVITE"} {
+			pass(1800 * time.Second)
+			from.send("INFO") // is no refresh
+			pbx.answer(pbx.get("INFO"), 200)
+			phone.get("200")
+			from.send(method)
+			pbx.answer(pbx.get(method), 200, "Session-Expires : 1800 ;refresher=uac")
+			phone.get("200")
+			if method == "INVITE" {
+				from.send("ACK")
+				pbx.get("ACK")
+			}
+		}
+		pass(30 * time.Minute)
+		from.send("INFO")
+		pbx.answer(pbx.get("INFO"), 200)
+		phone.get("200")
+		if n := r.proxy.CallCount(); n != 1 {
+			t.Fatalf("%d calls before the session has run out", n)
+		}
+		pass(2 * time.Minute)
+		if len(r.ended) != 1 || r.ended[0].EndedBy != "expired" || r.proxy.Counters.CallsExpired.Load() != 1 {
+			t.Errorf("ended: %v", r.ended)
+		}
+		pbx.quiet()
+		phone.quiet()
+		r.clean()
+		from.send("BYE") // routing does not ask the table
+		pbx.answer(pbx.get("BYE"), 200)
+		phone.get("200")
+	})
+}
+
+// Without a session timer it is 12 hours of silence, also after a refresh that ended the timer (RFC 4028 §7.2).
+func TestSilentCallExpires(t *testing.T) {
+	for name, timer := range map[string][]string{"never had a timer": nil, "timer ended": {"Session-Expires: 90"}, "no number": {"Session-Expires: soon"}, "too long": {"Session-Expires: 4000000000"}} {
+		bubble(t, func(r *rig) {
+			alice, bob := r.phone("alice", ""), r.phone("bob", "")
+			r.aors["bob"] = []Target{bob.target()}
+			alice.request("INVITE", "sip:bob@example.com", "c1")
+			inv := bob.get("INVITE")
+			bob.answer(inv, 200, timer...)
+			from := alice.uac(alice.get("200"))
+			from.send("ACK")
+			bob.get("ACK")
+			pass(time.Minute)
+			from.send("UPDATE")
+			bob.answer(bob.get("UPDATE"), 200)
+			alice.get("200")
+			pass(11 * time.Hour)
+			from.send("INFO")
+			bob.answer(bob.get("INFO"), 200)
+			alice.get("200")
+			pass(11 * time.Hour)
+			if r.proxy.CallCount() != 1 {
+				t.Errorf("%s: gone 11 hours after it was heard", name)
+			}
+			pass(61 * time.Minute)
+			if r.proxy.CallCount() != 0 || r.proxy.Counters.CallsExpired.Load() != 1 {
+				t.Errorf("%s: still there after 12 silent hours", name)
+			}
+			r.clean()
+		})
+	}
+}

@@ -58,6 +58,7 @@ type Counters struct {
 	refused        [7]atomic.Uint64
 	drops          [dropCount]atomic.Uint64
 	CallsForgotten atomic.Uint64 // calls put out of the full call table
+	CallsExpired   atomic.Uint64 // calls that were silent for too long
 	TooManyInvites atomic.Uint64 // INVITEs refused for MaxInvites
 }
 

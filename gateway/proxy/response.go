@@ -355,13 +355,14 @@ func (rc *responseContext) ghostReason() []string {
 	return tooLate
 }
 
-// noteCallLocked tells the call table of a 2xx to INVITE.
+// noteCallLocked tells the call table of a 2xx to INVITE or UPDATE.
 func (rc *responseContext) noteCallLocked(b *branch, m *sip.Message) {
 	switch {
-	case !rc.invite:
 	case rc.inDialog:
-		rc.p.calls.refreshed(m)
-	default:
+		if _, method := m.CSeq(); rc.invite || method == "UPDATE" {
+			rc.p.calls.refreshed(m)
+		}
+	case rc.invite:
 		if old := rc.p.calls.answered(rc.p, rc, b, m); old != nil {
 			rc.todo(act{kind: actForgotten, call: old})
 		}
