@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/registrar"
 	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/transport"
@@ -31,9 +32,17 @@ type network Gateway
 
 // Reach finds or opens a flow to a hop.
 func (n *network) Reach(h proxy.Hop, size int, done func(*flow.Flow, error)) {
-	n.transports.Reach(transport.Hop{Addr: h.Addr, Transport: h.Transport}, size, func(f *flow.Flow, err error) {
+	to := transport.Hop{Addr: h.Addr, Transport: h.Transport}
+	peer, known := h.Peer.(*trunk.Peer)
+	if known {
+		to = (*Gateway)(n).dialled(peer.Target())
+	}
+	n.transports.Reach(to, size, func(f *flow.Flow, err error) {
 		if err == nil {
 			n.source.Mark(f)
+		}
+		if err == nil && known && f.Upstream() == "" {
+			f.SetUpstream(peer.Target().Upstream) // one that is not known by its address: it is whom we called
 		}
 		done(f, err)
 	})

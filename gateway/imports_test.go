@@ -28,7 +28,7 @@ var floors = []struct {
 }{
 	{"cmd/ringway", []string{"gateway", "web/phone"}},
 	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/route", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
-	{"gateway/trunk", []string{"gateway/trunk/locate", "sip", "sip/flow", "sip/digest"}},
+	{"gateway/trunk", []string{"gateway/trunk/locate", "sip", "sip/transaction", "sip/digest"}},
 	{"gateway/trunk/locate/...", []string{"sip"}},
 	{"gateway/...", []string{"sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
 	{"registrar/storetest", []string{"registrar", "sip", "sip/flow"}},

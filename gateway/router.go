@@ -137,7 +137,7 @@ func hopsOf(targets []trunk.Target) []proxy.Hop {
 }
 
 func hopOf(t *trunk.Target) proxy.Hop {
-	return proxy.Hop{Addr: t.Addr, Transport: t.Transport}
+	return proxy.Hop{Addr: t.Addr, Transport: t.Transport, Peer: t.Peer}
 }
 
 // identity answers the proxy's questions of who is who (proxy.Identity).
@@ -183,7 +183,11 @@ func (id *identity) HopOf(upstream string, u *sip.URI) (proxy.Hop, bool) {
 	if id.trunks.UpstreamOf(netip.AddrPortFrom(addr, u.Port)) != upstream {
 		return proxy.Hop{}, false
 	}
-	return proxy.Hop{Addr: netip.AddrPortFrom(addr, port), Transport: pinned(u)}, true
+	h := proxy.Hop{Addr: netip.AddrPortFrom(addr, port), Transport: pinned(u)}
+	if t := id.trunks.Find(upstream, h.Addr, h.Transport); t != nil {
+		h.Peer = t.Peer
+	}
+	return h, true
 }
 
 // pinned is the transport that u asks of a hop, 0 for either of UDP and TCP.
@@ -202,11 +206,11 @@ func (id *identity) hopByName(upstream string, u *sip.URI) (proxy.Hop, bool) {
 			continue
 		}
 		h := hopOf(&t)
-		if u.Port != 0 {
-			h.Addr = netip.AddrPortFrom(t.Addr.Addr(), u.Port)
+		if u.Port != 0 && u.Port != t.Addr.Port() {
+			h.Addr, h.Peer = netip.AddrPortFrom(t.Addr.Addr(), u.Port), nil
 		}
-		if tr := pinned(u); tr != 0 {
-			h.Transport = tr
+		if tr := pinned(u); tr != 0 && tr != h.Transport {
+			h.Transport, h.Peer = tr, nil
 		}
 		return h, true
 	}

@@ -17,6 +17,8 @@ type branch struct {
 	name    flow.Name // whom to speaks for
 	from    string    // the caller's From, where the copy may have another
 	records int       // Record-Route values that the request left with
+	peer    Peer      // the address it went to, where somebody wants to know
+	placed  bool      // peer counts it as a call
 
 	started   bool // Start has returned
 	cancelled bool // a CANCEL is wanted or on its way
@@ -40,6 +42,9 @@ func (rc *responseContext) reached(a *act, f *flow.Flow, err error) {
 	rc.mu.Lock()
 	if err != nil {
 		rc.p.Counters.Failovers.Add(1)
+		if a.hop.Peer != nil {
+			a.hop.Peer.Lost(err)
+		}
 		rc.failWayLocked(a.t, answer{err: unavailable(err)})
 		rc.unlock()
 		return
@@ -67,7 +72,7 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 		rc.unlock()
 		return
 	}
-	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a)}
+	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer}
 	if rc.invite {
 		b.records = 2 + countValues(req, sip.RecordRoute)
 	}
@@ -101,7 +106,8 @@ func (rc *responseContext) enterLocked(b *branch) {
 	if b.to.Info().Transport.WebSocket() {
 		b.answerBy = now.Add(rc.p.Times.Answer)
 	}
-	if len(w.Hops) > 0 && t.left() {
+	b.place()
+	if len(w.Hops) > 0 && (t.left() || b.peer != nil && rc.invite) {
 		try := w.TryTimeout
 		if try == 0 {
 			try = rc.p.Times.Try
@@ -129,6 +135,9 @@ func (rc *responseContext) failedLocked(b *branch, err error) {
 	}
 	rc.closeBranchLocked(b)
 	b.abandoned = true
+	if b.peer != nil && (!b.heard || err == transaction.ErrTransport) {
+		b.peer.Lost(err)
+	}
 	hops := len(b.w.Hops) > 0
 	a := answer{err: &sip.StatusError{Code: 408, Reason: "Request Timeout", Err: err}}
 	switch {
@@ -163,4 +172,48 @@ func (rc *responseContext) abandonLocked(b *branch, a answer, reason []string) {
 func (rc *responseContext) closeBranchLocked(b *branch) {
 	b.done = true
 	rc.p.watch.remove(&b.watch)
+	if peer := b.leavePlace(); peer != nil {
+		peer.Ended()
+	}
+}
+
+// place counts what begins a call among those at its peer.
+func (b *branch) place() {
+	if rc := b.t.rc; b.peer != nil && rc.invite && !rc.inDialog && !b.placed {
+		b.placed = true
+		b.peer.Began()
+	}
+}
+
+// leavePlace gives that up; whoever gets the peer tells it of the end, nil for none.
+func (b *branch) leavePlace() Peer {
+	if !b.placed {
+		return nil
+	}
+	b.placed = false
+	return b.peer
+}
+
+// tellPeer passes on what a response says of the peer's health.
+func (b *branch) tellPeer(m *sip.Message) {
+	status := m.Status()
+	if b.peer == nil || status < 200 && b.heard {
+		return
+	}
+	retryAfter := time.Duration(0)
+	if status == 503 && m.Has(sip.RetryAfter) {
+		retryAfter = seconds(m.Value(sip.RetryAfter))
+	}
+	b.peer.Heard(status, retryAfter)
+}
+
+// seconds is the delta-seconds at the start of a Retry-After (RFC 3261 §20.33), 0 where there are none.
+func seconds(value string) time.Duration {
+	n := 0
+	for i := 0; i < len(value) && value[i] >= '0' && value[i] <= '9'; i++ {
+		if n = 10*n + int(value[i]-'0'); n > 1<<20 {
+			break // beyond what anybody waits
+		}
+	}
+	return time.Duration(n) * time.Second
 }

@@ -41,6 +41,7 @@ type Party struct {
 type call struct {
 	Call
 	p    *Proxy
+	peer Peer // counts it, nil for nobody
 	key  callKey
 	next *call // newer
 	prev *call // older
@@ -99,10 +100,10 @@ func (t *callTable) hash(seed maphash.Seed, parts ...string) uint64 {
 	return h.Sum64()
 }
 
-// answered enters the dialog that the 2xx m makes; branch b brought it. It returns the call
+// answered enters the dialog that the 2xx m makes; branch b brought it, and peer counts it. It returns the call
 // that had to go for it.
-func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Message) (forgotten *call) {
-	c := &call{p: p, key: t.key(m.CallID(), m.FromTag(), m.ToTag())}
+func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Message, peer Peer) (forgotten *call) {
+	c := &call{p: p, peer: peer, key: t.key(m.CallID(), m.FromTag(), m.ToTag())}
 	n, _ := m.CSeq()
 	from := rc.from.Current()
 	c.Call = Call{CallID: m.CallID(), FromTag: m.FromTag(), ToTag: m.ToTag(), Started: time.Now()}
@@ -306,6 +307,9 @@ func (c *call) leave(how string) {
 	c.p.Wheel.Stop(&c.dead)
 	c.p.watch.remove(&c.side[0].watch)
 	c.p.watch.remove(&c.side[1].watch)
+	if c.peer != nil {
+		c.peer.Ended()
+	}
 	if c.p.Ended != nil {
 		c.Ended, c.EndedBy = time.Now(), how
 		c.p.Config.Ended(c.Call)

@@ -253,6 +253,7 @@ func (rc *responseContext) usedLocked(f *flow.Flow) bool {
 func (b *branch) Response(_ *transaction.Client, m *sip.Message) {
 	rc := b.t.rc
 	rc.mu.Lock()
+	b.tellPeer(m)
 	switch status := m.Status(); {
 	case status == 100:
 		b.heardLocked()
@@ -311,6 +312,11 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 	}
 	first := rc.final == 0
 	b.won = true
+	var peer Peer
+	if first {
+		b.place() // again, if it had been given up
+		peer = b.leavePlace()
+	}
 	rc.closeBranchLocked(b)
 	if b.t.branch == b && b.t.state == running {
 		b.t.state = ended
@@ -318,7 +324,7 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 	}
 	if first {
 		rc.final = m.Status()
-		rc.noteCallLocked(b, m)
+		rc.noteCallLocked(b, m, peer)
 	}
 	rc.forwardLocked(b, m)
 	if !first {
@@ -355,15 +361,15 @@ func (rc *responseContext) ghostReason() []string {
 	return tooLate
 }
 
-// noteCallLocked tells the call table of a 2xx to INVITE or UPDATE.
-func (rc *responseContext) noteCallLocked(b *branch, m *sip.Message) {
+// noteCallLocked tells the call table of a 2xx to INVITE or UPDATE; peer counts the call.
+func (rc *responseContext) noteCallLocked(b *branch, m *sip.Message, peer Peer) {
 	switch {
 	case rc.inDialog:
 		if _, method := m.CSeq(); rc.invite || method == "UPDATE" {
 			rc.p.calls.refreshed(m)
 		}
 	case rc.invite:
-		if old := rc.p.calls.answered(rc.p, rc, b, m); old != nil {
+		if old := rc.p.calls.answered(rc.p, rc, b, m, peer); old != nil {
 			rc.todo(act{kind: actForgotten, call: old})
 		}
 	}

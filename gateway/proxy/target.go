@@ -14,6 +14,24 @@ type Hop struct {
 	Addr      netip.AddrPort
 	Transport sip.Transport // 0: UDP or TCP by the size of the request
 	Host      string        // "host[:port]" that the Request-URI gets, "" leaves its own
+	// Peer is told what becomes of what is sent there. Optional.
+	Peer Peer
+}
+
+// Peer is an address of an upstream. Its methods are called with a response context locked: they
+// must not block nor call the proxy.
+type Peer interface {
+	// Began: an INVITE that begins a call is sent there. Ended follows once: it failed, or
+	// the call is over.
+	Began()
+	Ended()
+	// Heard is a response: the first provisional one of a request, or a final one. retryAfter is what a
+	// 503 asks for, 0 for nothing.
+	Heard(status int, retryAfter time.Duration)
+	// Lost: no response, with transaction.ErrTimeout where an INVITE got none for TryTimeout or
+	// nothing came at all, transaction.ErrTransport where the connection ended under the request; any other
+	// error: no connection could be made.
+	Lost(err error)
 }
 
 // Target is one way to deliver a request: over a flow (Route, Name) or to a hop (Hops).

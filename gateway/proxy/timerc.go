@@ -112,6 +112,12 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 		}
 		rc.abandonLocked(b, answer{err: errAway}, lostFlow)
 	case due(&b.tryBy, now):
+		if b.peer != nil && rc.invite {
+			b.peer.Lost(transaction.ErrTimeout)
+		}
+		if !b.t.left() {
+			return // there is nobody else to ask
+		}
 		rc.p.Counters.Failovers.Add(1)
 		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")}, nextHop)
 	case due(&b.answerBy, now):
@@ -153,6 +159,9 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 	switch {
 	case len(b.w.Hops) > 0:
 		if !b.proceeded {
+			if b.peer != nil {
+				b.peer.Lost(transaction.ErrTransport)
+			}
 			rc.p.Counters.Failovers.Add(1)
 			rc.abandonLocked(b, answer{err: unavailable(nil)}, nextHop)
 		}

@@ -1,7 +1,7 @@
 package trunk
 
 import (
-	"cmp"
+	"errors"
 	"math"
 	"net/netip"
 	"sync"
@@ -9,16 +9,7 @@ import (
 	"time"
 
 	"github.com/ringway/ringway/sip"
-)
-
-// Loss says how a call found an address wanting.
-type Loss uint8
-
-// The losses.
-const (
-	NoConnection Loss = iota // none could be made
-	Broken                   // the connection ended under a request
-	Silent                   // no response within try_timeout
+	"github.com/ringway/ringway/sip/transaction"
 )
 
 // Peer is one address of a group: its health and its load. It lives as long as the
@@ -30,15 +21,16 @@ type Peer struct {
 	cfg *HealthConfig
 	key peerKey
 
+	target atomic.Pointer[Target]
+
 	calls atomic.Int64 // in progress
 	out   atomic.Int64 // 0: usable; until when not, in Unix nanoseconds; never: until told otherwise
 	calm  atomic.Bool  // up, and nothing to forgive: responses change nothing
 
-	// Guarded by mu, which is a leaf.
+	// Guarded by mu; the only lock taken under it is that of Set.changes.
 	mu      sync.Mutex
 	health  health
 	drained bool
-	target  Target // as the newest snapshot has it
 	lastErr string // of a probe or call
 	took    time.Duration
 	downs   uint64    // how often it went Down or Busy
@@ -90,21 +82,22 @@ func (p *Peer) Heard(status int, retryAfter time.Duration) {
 	}
 }
 
-// Lost tells of a call that got no response.
-func (p *Peer) Lost(how Loss, err error) {
-	why := ""
-	if err != nil {
-		why = err.Error()
-	}
-	switch how {
-	case NoConnection:
-		p.tell(callNoConnection, cmp.Or(why, "no connection"), 0)
-	case Broken:
-		p.tell(callBroken, cmp.Or(why, "connection lost"), 0)
-	case Silent:
-		p.tell(callSilent, cmp.Or(why, "no response"), 0)
+// Lost tells of a call that got no response: transaction.ErrTimeout when there was none
+// within try_timeout, transaction.ErrTransport when the connection ended under it, any
+// other error when no connection could be made.
+func (p *Peer) Lost(err error) {
+	switch {
+	case errors.Is(err, transaction.ErrTimeout):
+		p.tell(callSilent, "no response", 0)
+	case errors.Is(err, transaction.ErrTransport):
+		p.tell(callBroken, "connection lost", 0)
+	default:
+		p.tell(callNoConnection, err.Error(), 0)
 	}
 }
+
+// Target is where it is, as the newest snapshot has it. Not to be changed.
+func (p *Peer) Target() *Target { return p.target.Load() }
 
 // tell makes the health after an event of a call. What is doubtful is probed at once.
 func (p *Peer) tell(e event, why string, wait time.Duration) {
@@ -134,7 +127,7 @@ func (p *Peer) tell(e event, why string, wait time.Duration) {
 	}
 }
 
-// unlock publishes the health and tells of a change. The caller had locked mu when the
+// unlock publishes the health, and has Run tell of a change. The caller had locked mu when the
 // state was before.
 func (p *Peer) unlock(before State) {
 	h := &p.health
@@ -150,13 +143,10 @@ func (p *Peer) unlock(before State) {
 	if before != h.state && (h.state == Down || h.state == Busy) {
 		p.downs++
 	}
-	if before == h.state || p.set.cfg.Changed == nil {
-		p.mu.Unlock()
-		return
+	if before != h.state && p.set.cfg.Changed != nil {
+		p.set.changed(Transition{Upstream: p.key.group, Hop: p.Target().String(), From: before, To: h.state, Cause: h.cause})
 	}
-	t := Transition{Upstream: p.key.group, Hop: p.target.String(), From: before, To: h.state, Cause: h.cause}
 	p.mu.Unlock()
-	p.set.cfg.Changed(t)
 }
 
 // drain takes p out or lets it in again.
@@ -201,7 +191,7 @@ func (p *Peer) status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := Status{
-		Upstream: p.key.group, Hop: p.target.String(), Addr: p.key.addr, Transport: p.key.transport, State: p.health.state,
+		Upstream: p.key.group, Hop: p.Target().String(), Addr: p.key.addr, Transport: p.key.transport, State: p.health.state,
 		Since: p.health.since, Cause: p.health.cause, LastError: p.lastErr, Probe: p.took, Calls: int(p.calls.Load()), Downs: p.downs,
 	}
 	if p.drained {

@@ -29,13 +29,33 @@ func (s *Set) watch(ctx context.Context) {
 		case <-timer.C:
 		case <-s.woken:
 		}
+		s.tellChanges()
 		next := time.Time{}
 		for _, p := range s.now.Load().peers {
 			next = earlier(next, s.tick(p, time.Now()))
 		}
+		s.tellChanges()
 		if !next.IsZero() {
 			timer.Reset(time.Until(next))
 		}
+	}
+}
+
+// changed queues a transition for Run to tell: whom it is told may be slow, and a call is waiting.
+func (s *Set) changed(t Transition) {
+	s.changes.Lock()
+	s.changes.queue = append(s.changes.queue, t)
+	s.changes.Unlock()
+	s.wake()
+}
+
+func (s *Set) tellChanges() {
+	s.changes.Lock()
+	queue := s.changes.queue
+	s.changes.queue = nil
+	s.changes.Unlock()
+	for _, t := range queue {
+		s.cfg.Changed(t)
 	}
 }
 
@@ -80,7 +100,7 @@ func (s *Set) tick(p *Peer, now time.Time) (next time.Time) {
 			next = earlier(next, p.asked.Add(p.cfg.Timeout))
 		}
 	}
-	n, t := p.probe, p.target
+	n, t := p.probe, *p.Target()
 	p.unlock(before)
 	if send {
 		s.cfg.Prober.Probe(t, p.cfg.Timeout, func(status int, err error) { p.answered(n, status, err) })

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ringway/ringway/sip/transaction"
 )
 
 // oracle is a Prober whose addresses answer as the test says.
@@ -130,7 +132,7 @@ func TestProbeMisses(t *testing.T) {
 func TestProbesOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, o, log := rig(t, nil, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}, Health: HealthConfig{Off: true}})
-		s.State()[0].find(s).Lost(NoConnection, errors.New("connection refused"))
+		s.State()[0].find(s).Lost(errRefused)
 		time.Sleep(time.Minute)
 		same(t, "log", log(), "0 pbx 10.0.0.1:5060 unknown→down (connection refused)", "10 pbx 10.0.0.1:5060 down→unknown (left alone for long enough)")
 		if got := o.sent(); len(got) != 0 {
@@ -150,12 +152,12 @@ func TestDoubtIsProbed(t *testing.T) {
 		time.Sleep(time.Second)
 		log()
 		o.sent()
-		s.State()[0].find(s).Lost(Silent, nil)
+		s.State()[0].find(s).Lost(transaction.ErrTimeout)
 		synctest.Wait()
 		same(t, "probes", strings.Join(o.sent(), ", "), "1 10.0.0.1")
 		same(t, "log", log())
 		o.say("10.0.0.1", nil)
-		s.State()[0].find(s).Lost(Silent, nil)
+		s.State()[0].find(s).Lost(transaction.ErrTimeout)
 		time.Sleep(2 * time.Second)
 		same(t, "log", log(), "3 pbx 10.0.0.1:5060 up→down (a call failed and a probe has no answer: no answer in 2s)")
 	})
@@ -218,7 +220,7 @@ func TestStateIsObservable(t *testing.T) {
 		time.Sleep(time.Second)
 		s.State()[0].find(s).Began()
 		s.Drain("pbx", s.State()[1].Addr)
-		s.State()[1].find(s).Lost(NoConnection, errors.New("connection refused"))
+		s.State()[1].find(s).Lost(errRefused)
 		var got []string
 		for _, st := range s.State() {
 			got = append(got, fmt.Sprintf("%s %s %v %v %v %d %d %s", st.Upstream, st.Hop, st.State, st.Usable(), st.Probe, st.Calls, st.Downs, st.LastError))

@@ -29,7 +29,7 @@ type Config struct {
 	Groups  []Group
 	Locator Locator // nil where no hop has a name
 	Prober  Prober  // nil: nothing is probed
-	// Changed is told of each change of an address's state. It must not block. Optional.
+	// Changed is told of each change of an address's state, in their order, by Run. Optional.
 	Changed func(Transition)
 }
 
@@ -51,6 +51,11 @@ type Set struct {
 
 	now   atomic.Pointer[snapshot]
 	woken chan struct{}
+
+	changes struct { // not told yet
+		sync.Mutex // a leaf
+		queue      []Transition
+	}
 
 	mu    sync.Mutex // guards known and peers; one snapshot is made at a time
 	known map[*Hop]locate.Result
@@ -238,10 +243,9 @@ func (s *Set) peerLocked(g *Group, t *Target) *Peer {
 		p = &Peer{set: s, cfg: &g.Health, key: key}
 		s.peers[key] = p
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.target = *t
-	p.target.Peer = p
+	own := *t
+	own.Peer = p
+	p.target.Store(&own)
 	return p
 }
 

@@ -264,10 +264,13 @@ func TestCallerDoesNotWaitLongerThanItWants(t *testing.T) {
 		d.Fail(dnstest.Silence)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		start := time.Now()
+		start, kept := time.Now(), r.located[pbx]
 		res := r.Locate(ctx, pbx)
 		if took := time.Since(start); took != 100*time.Millisecond || show(res.Servers) != first || !res.Stale || !errors.Is(res.Err, context.DeadlineExceeded) {
 			t.Errorf("after %v: %s, stale %t, err %v", took, show(res.Servers), res.Stale, res.Err)
+		}
+		if r.located[pbx] != kept {
+			t.Error("a look-up that was given up takes the place of a whole one")
 		}
 		if res.Fresh < time.Second {
 			t.Errorf("asked again after %v", res.Fresh)
@@ -324,6 +327,29 @@ func TestServersTakeOverAndAreForgotten(t *testing.T) {
 		if c := r.Counters(); c.Timeouts == 0 || c.Refusals == 0 || c.Questions == 0 {
 			t.Errorf("%+v", c)
 		}
+	})
+}
+
+func TestSilentServerIsAskedLastForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServers(Config{Servers: []string{"192.0.2.1", "192.0.2.2"}})
+		expectOrder := func(when, want string) {
+			t.Helper()
+			if got := strings.Join(s.order(), " "); got != want {
+				t.Errorf("%s: %s", when, got)
+			}
+		}
+		a, b := "192.0.2.1:53", "192.0.2.2:53"
+		s.lost(a)
+		expectOrder("silent", b+" "+a)
+		s.heard(a)
+		expectOrder("heard again", a+" "+b)
+		s.lost(a)
+		time.Sleep(lostFor)
+		expectOrder("later", a+" "+b)
+		s.lost(a)
+		s.lost(b)
+		expectOrder("both", a+" "+b)
 	})
 }
 
