@@ -14,8 +14,10 @@ const (
 	// dialog, a phone whose NAT gave it another port), maxOfAddress those of one address.
 	maxUnbound   = 100_000
 	maxOfAddress = 1024
-	// unboundIdle is how long such a peer is remembered after its last datagram.
-	unboundIdle = time.Hour
+	// unboundIdle is how long such a peer is remembered after its last datagram; upstreamIdle one
+	// of an upstream: there are few, and their calls may be long and silent.
+	unboundIdle  = time.Hour
+	upstreamIdle = 12 * time.Hour
 	// Looking for whom to forget stops after so many that were heard of late.
 	maxLooks = 64
 )
@@ -102,9 +104,13 @@ func (t *Table) sweepLocked(now int64) {
 		if e == nil {
 			return
 		}
-		switch a := e.Value.(*adopted); {
-		case now-a.flow.heard.Load() > int64(unboundIdle/time.Second):
+		a := e.Value.(*adopted)
+		silent := time.Duration(now-a.flow.heard.Load()) * time.Second
+		switch upstream := a.flow.Upstream() != ""; {
+		case silent > unboundIdle && !upstream || silent > upstreamIdle:
 			t.forgetLocked(a)
+		case upstream:
+			t.udp.putLast(a, now)
 		case !t.udp.requeue(a):
 			return
 		}
@@ -127,10 +133,14 @@ func (u *udpPeers) requeue(a *adopted) bool {
 	if heard <= a.queued {
 		return false
 	}
-	a.queued = heard
+	u.putLast(a, heard)
+	return true
+}
+
+func (u *udpPeers) putLast(a *adopted, now int64) {
+	a.queued = now
 	u.unbound.MoveToBack(a.all)
 	u.of[networkOf(a.at.remote.Addr())].MoveToBack(a.own)
-	return true
 }
 
 func (u *udpPeers) unqueue(a *adopted) {

@@ -134,3 +134,25 @@ func TestPeersAreListedByBinding(t *testing.T) {
 	tab.Unbind(b, n2)
 	want(2)
 }
+
+// A PBX that calls from beside its hops is reached by its flow only: it is remembered through a long silent call, and
+// keeps nobody from being forgotten.
+func TestUpstreamsAreRememberedLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tab := NewTable()
+		pbx := tab.Adopt(tab.Datagram(udp("192.0.2.1:5060")))
+		pbx.SetUpstream("pbx")
+		silent := adoptAt(tab, 0, 1)
+		time.Sleep(11 * time.Hour)
+		adoptAt(tab, 1, 1)
+		if !pbx.Live() || silent.Live() {
+			t.Errorf("after 11 h: upstream %v, other %v", pbx.Live(), silent.Live())
+		}
+		time.Sleep(2 * time.Hour)
+		adoptAt(tab, 1, 2)
+		adoptAt(tab, 1, 3)
+		if open, _ := tab.Count(sip.UDP); pbx.Live() || open != 2 {
+			t.Errorf("after 13 h: upstream %v, %d listed", pbx.Live(), open)
+		}
+	})
+}
