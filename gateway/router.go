@@ -171,8 +171,9 @@ func (id *identity) Hops(upstream string) []proxy.Hop {
 	return hopsOf(targets)
 }
 
-// HopOf is the address that u leads to when it belongs to the upstream: in a
-// dialog a PBX may name another port or another of its addresses, never a third party's.
+// HopOf is the address that u leads to when it is one of the upstream's hops: in a dialog a PBX
+// may name another port or another of its addresses. What it may call from beside its hops is
+// reached by the flow it came over and never dialled: u can be a user's invention.
 func (id *identity) HopOf(upstream string, u *sip.URI) (proxy.Hop, bool) {
 	host, port := u.HostPort()
 	addr, err := netip.ParseAddr(host)
@@ -180,7 +181,7 @@ func (id *identity) HopOf(upstream string, u *sip.URI) (proxy.Hop, bool) {
 		return id.hopByName(upstream, u)
 	}
 	addr = addr.Unmap()
-	if id.trunks.UpstreamOf(netip.AddrPortFrom(addr, u.Port)) != upstream {
+	if !slices.ContainsFunc(id.trunks.Targets(upstream), func(t trunk.Target) bool { return t.Addr.Addr() == addr }) {
 		return proxy.Hop{}, false
 	}
 	h := proxy.Hop{Addr: netip.AddrPortFrom(addr, port), Transport: pinned(u)}

@@ -149,8 +149,23 @@ func (r *rig) Own(host string, _ uint16) bool { return host == "example.com" || 
 
 // Upstream implements Identity.
 func (r *rig) Upstream(n flow.Name) string {
-	if n == r.keys.UpstreamName("pbx") {
-		return "pbx"
+	for _, up := range []string{"pbx", "other"} {
+		if n == r.keys.UpstreamName(up) {
+			return up
+		}
+	}
+	return ""
+}
+
+// networks are where the upstreams' servers are.
+var networks = map[string]string{"pbx": "203.0.113.", "other": "192.88.99."}
+
+// upstreamOf is the upstream that an address belongs to.
+func upstreamOf(a netip.Addr) string {
+	for up, network := range networks {
+		if strings.HasPrefix(a.String(), network) {
+			return up
+		}
 	}
 	return ""
 }
@@ -158,7 +173,7 @@ func (r *rig) Upstream(n flow.Name) string {
 // HopOf implements Identity.
 func (r *rig) HopOf(upstream string, u *sip.URI) (Hop, bool) {
 	a, err := netip.ParseAddr(u.Host)
-	if err != nil || upstream != "pbx" || !strings.HasPrefix(u.Host, "203.0.113.") {
+	if err != nil || upstreamOf(a) != upstream {
 		return Hop{}, false
 	}
 	port := u.Port
@@ -169,7 +184,9 @@ func (r *rig) HopOf(upstream string, u *sip.URI) (Hop, bool) {
 }
 
 // Hops implements Identity.
-func (r *rig) Hops(string) []Hop { return []Hop{{Addr: netip.MustParseAddrPort("203.0.113.1:5060")}} }
+func (r *rig) Hops(upstream string) []Hop {
+	return []Hop{{Addr: netip.MustParseAddrPort(networks[upstream] + "1:5060")}}
+}
 
 // peer is a SIP element at the other end of a connection.
 type peer struct {
@@ -225,9 +242,7 @@ func (p *peer) current() *flow.Flow {
 		return p.flow
 	}
 	f := p.r.flows.Datagram(p)
-	if strings.HasPrefix(p.name, "pbx") {
-		f.SetUpstream("pbx")
-	}
+	f.SetUpstream(upstreamOf(p.info.Remote.Addr()))
 	return f
 }
 
@@ -271,11 +286,12 @@ func (p *peer) target() Target {
 	return Target{URI: "sip:" + p.name + "@phone.invalid;transport=ws", Route: []string{"<sip:" + string(tok) + "@192.0.2.1:5060;lr;ob>"}, Name: p.agent}
 }
 
-// pbx is a UDP or TCP server of the upstream.
+// pbx is a UDP or TCP server of the upstream whose network addr is in: pbx, or other.
 func (r *rig) pbx(tr sip.Transport, addr string) *peer {
-	p := r.connect("pbx"+strings.NewReplacer(".", "", ":", "").Replace(addr), tr, addr)
+	up := upstreamOf(netip.MustParseAddrPort(addr).Addr())
+	p := r.connect(up+strings.NewReplacer(".", "", ":", "").Replace(addr), tr, addr)
 	if p.flow != nil {
-		p.flow.SetUpstream("pbx")
+		p.flow.SetUpstream(up)
 	}
 	r.hops[netip.MustParseAddrPort(addr)] = p
 	return p
