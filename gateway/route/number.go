@@ -7,8 +7,8 @@ import (
 )
 
 // UserOf is the user of a Request-URI as rules see it: escapes undone once, and of a
-// telephone number (a tel URI, or user=phone: RFC 3261 §19.1.6) neither its
-// parameters nor its visual separators (RFC 3966 §5.1.1). "" for none.
+// telephone number neither its parameters nor its visual separators (RFC 3966 §5.1.1), whether it says user=phone
+// (RFC 3261 §19.1.6) or only looks like one: who is barred from 0900 may not dial 0-900. "" for none.
 func UserOf(u *sip.URI) string {
 	switch {
 	case sip.EqualFold(u.Scheme, "tel"):
@@ -40,8 +40,12 @@ func CallerOf(from string) string {
 	return UserOf(&u)
 }
 
-// phone reports whether the user part of a SIP URI is a telephone-subscriber.
+// phone reports whether the user part of a SIP URI is a telephone-subscriber, or may be.
 func phone(u *sip.URI) bool {
+	digits, _, _ := strings.Cut(u.User, ";")
+	if number(unescape(digits)) {
+		return true
+	}
 	v, _ := u.Param("user")
 	return sip.EqualFold(v, "phone")
 }
