@@ -39,11 +39,11 @@ type SendLimits struct {
 // It is a net.Conn, so that crypto/tls, net/http and gorilla/websocket run on it.
 type Socket struct {
 	// Static after construction.
-	tcp     *net.TCPConn
-	raw     syscall.RawConn
-	readFn  func(fd uintptr) bool // made once: a closure passed to raw escapes
-	writeFn func(fd uintptr) bool
-	limits  socketLimits
+	tcp    *net.TCPConn
+	raw    syscall.RawConn
+	fd     int                   // to be used where it cannot be closed meanwhile
+	readFn func(fd uintptr) bool // made once: a closure passed to raw escapes
+	limits socketLimits
 
 	// Owned by the reader, or by the closing goroutine once the reader has left.
 	reading sync.Mutex // held while the kernel is asked or waited for
@@ -58,9 +58,6 @@ type Socket struct {
 	// Guarded by mu.
 	mu       sync.Mutex
 	async    bool
-	out      []byte // what writeFn is to write
-	outN     int
-	outErr   error
 	queue    []byte // not yet taken by the flusher
 	queued   int    // writes in queue
 	inFlight int    // octets the flusher is writing
@@ -70,6 +67,10 @@ type Socket struct {
 	eof      bool   // the peer sends nothing more
 	err      error  // what Write returns from now on
 	reason   sip.CloseReason
+	parked   parking
+	slot     int32     // in loop
+	loop     *pollLoop // the one that it parks in, once it has
+	reader   Reader    // of a parked socket
 
 	gone atomic.Bool // the descriptor is closed
 }
@@ -87,6 +88,27 @@ const (
 	stale                    // for one that has arrived
 )
 
+// parking says who reads a Socket that a Poller may hold.
+type parking uint8
+
+const (
+	unparked parking = iota // its owner
+	waits                   // nobody
+	served                  // the poller
+	ousted                  // the poller, but the socket was closed meanwhile
+)
+
+// Reader takes what arrives on a parked Socket.
+type Reader interface {
+	// Arrived is given what has been read and returns how much of it is dealt with. It
+	// must not block. p is its own until it returns.
+	Arrived(p []byte) (taken int)
+	// Resume is called on a goroutine of its own when the socket is parked no longer: part of what
+	// arrived was not taken, it is closed, or reading failed. It is the reader now,
+	// and learns by Read which of them it is.
+	Resume()
+}
+
 // NewSocket takes over c. The socket blocks like any net.Conn until Async, when the
 // limits begin to matter; beside them at most 256 writes wait.
 func NewSocket(c *net.TCPConn, limits SendLimits) (*Socket, error) {
@@ -95,9 +117,9 @@ func NewSocket(c *net.TCPConn, limits SendLimits) (*Socket, error) {
 		return nil, err
 	}
 	s := &Socket{tcp: c, raw: raw, limits: socketLimits{limits.Bytes, maxPendingWrites, limits.Stall, lingerTime}}
-	s.readFn, s.writeFn = s.tryRead, s.tryWrite
+	s.readFn = s.tryRead
 	setStreamOptions(raw)
-	return s, nil
+	return s, raw.Control(func(fd uintptr) { s.fd = int(fd) })
 }
 
 // Async makes Write non-blocking from now on; write deadlines no longer matter.
@@ -123,7 +145,7 @@ func (s *Socket) Write(p []byte) (int, error) {
 	}
 	rest := p
 	if !s.flushing {
-		n, err := s.writeNowLocked(p)
+		n, err := writeOnce(uintptr(s.fd), p) // open: what closes it sets err first
 		if err != nil {
 			s.failLocked(sip.CloseLost, err)
 			return n, err
@@ -145,29 +167,12 @@ func (s *Socket) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// writeNowLocked makes one attempt without waiting.
-func (s *Socket) writeNowLocked(p []byte) (int, error) {
-	s.out, s.outN, s.outErr = p, 0, nil
-	err := s.raw.Write(s.writeFn)
-	s.out = nil
-	if err == nil {
-		err = s.outErr
-	}
-	return s.outN, err
-}
-
-// tryWrite runs under mu, within writeNowLocked.
-func (s *Socket) tryWrite(fd uintptr) bool {
-	s.outN, s.outErr = writeOnce(fd, s.out)
-	return true
-}
-
 // writeOnce is write(2) with EAGAIN as "nothing written".
 func writeOnce(fd uintptr, p []byte) (int, error) {
 	for {
-		n, err := syscall.Write(int(fd), p)
+		n, err := rawWrite(fd, p)
 		switch err {
-		case nil:
+		case 0:
 			return n, nil
 		case syscall.EINTR:
 		case syscall.EAGAIN:

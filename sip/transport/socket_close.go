@@ -53,6 +53,7 @@ func (s *Socket) closeLocked(why sip.CloseReason, err error) {
 		return
 	}
 	s.closing = true
+	s.oustLocked()
 	abort := why == sip.CloseSlow || why == sip.CloseDead
 	s.tcp.SetReadDeadline(time.Unix(1, 0)) // the reader leaves
 	switch {

@@ -60,6 +60,9 @@ func (s *Socket) fill() error {
 	if err := s.readable(); err != nil {
 		return err
 	}
+	if s.readErr != nil { // met by the poller
+		return s.readFailed(s.readErr)
+	}
 	err := s.raw.Read(s.readFn)
 	if err == nil {
 		err = s.readErr
@@ -129,12 +132,12 @@ func (s *Socket) tryFeed(fd uintptr) bool {
 
 func readOnce(fd uintptr, p []byte) (int, error) {
 	for {
-		n, err := syscall.Read(int(fd), p)
+		n, err := rawRead(fd, p)
 		switch {
 		case err == syscall.EINTR:
 		case err == syscall.EAGAIN:
 			return 0, syscall.EAGAIN
-		case err != nil:
+		case err != 0:
 			return 0, os.NewSyscallError("read", err)
 		case n == 0:
 			return 0, io.EOF
@@ -185,4 +188,11 @@ func (s *Socket) readFailed(err error) error {
 		}
 	}
 	return err
+}
+
+// Parked reports whether a Poller has the reading.
+func (s *Socket) Parked() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.parked != unparked
 }

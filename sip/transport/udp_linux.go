@@ -69,7 +69,7 @@ func (b *batch) receive(fd uintptr) (int, syscall.Errno) {
 	for i := range b.headers {
 		b.headers[i].hdr.Namelen = syscall.SizeofSockaddrInet6
 	}
-	n, _, errno := syscall.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
