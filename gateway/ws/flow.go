@@ -30,6 +30,7 @@ type Flow struct {
 	guard   guard
 	errors  transport.Rate // messages that are no SIP
 	garbage int            // of them in a row that could not even be answered
+	taken   uint32         // messages that take has read
 
 	heard   atomic.Uint32 // grows with whatever the client sends
 	probing atomic.Bool   // probes are waiting

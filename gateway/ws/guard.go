@@ -52,8 +52,15 @@ type guard struct {
 	open    bool   // the last data frame was not final
 	frames  int    // of the message
 	octets  uint64 // of the message, announced
+	whole   uint32 // messages that have passed to their last frame's header
+	behind  bool   // a control frame has passed since
 	control transport.Rate
 	err     error
+}
+
+// between reports that all that passed is complete messages, taken of them.
+func (g *guard) between(taken uint32) bool {
+	return g.have == 0 && g.left == 0 && !g.open && !g.behind && g.whole == taken && g.err == nil
 }
 
 // Read passes what arrives, up to the first frame that breaks a rule.
@@ -134,17 +141,21 @@ func (g *guard) frame() error {
 		return errShort
 	}
 	if op >= firstControlOp {
+		g.behind = true
 		if !g.control.Allow(time.Now().UnixNano(), controlPerSecond, controlBurst) {
 			return errFlood
 		}
 		return nil
 	}
+	g.behind = false
 	if op != opContinuation {
 		g.frames, g.octets = 0, 0
 	}
 	g.frames++
 	g.octets += g.left
-	g.open = g.header[0]&finalBit == 0
+	if g.open = g.header[0]&finalBit == 0; !g.open {
+		g.whole++
+	}
 	if g.frames > freeFrames && uint64(g.frames-freeFrames) > g.octets/octetsPerFrame {
 		return errFragments
 	}

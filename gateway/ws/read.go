@@ -29,21 +29,24 @@ var crlf = []byte("\r\n")
 // scratch holds messages while they are read.
 var scratch = sync.Pool{New: func() any { b := make([]byte, 8<<10); return &b }}
 
-// read is the flow's reader, from its start to its end. It waits for a message
-// right here: a parked goroutine keeps its stack, and the collector halves one of which
+// read is the flow's reader of its own: all the time over TLS, else for what Arrived leaves. It waits
+// for a message right here: a parked goroutine keeps its stack, and the collector halves one of which
 // a quarter is used, 8 KiB only below some 1.2 KiB of frames (TestIdleStack).
 func (f *Flow) read() {
-	defer f.ended()
 	for {
 		kind, r, err := f.ws.NextReader()
 		if err != nil {
 			f.Close(f.why(err))
-			return
+			break
 		}
 		if !f.take(kind, r) {
+			break
+		}
+		if f.park() {
 			return
 		}
 	}
+	f.ended()
 }
 
 // take reads and handles one message; false ends the flow.
@@ -56,21 +59,31 @@ func (f *Flow) take(kind int, r io.Reader) bool {
 		text = string(b)
 	case err != nil:
 		wrong = f.why(err)
-	case kind == websocket.TextMessage && !utf8.Valid(b):
-		wrong = sip.CloseEncoding // RFC 6455 §8.1
 	default:
-		if b = f.blank(b); len(b) > 0 {
-			text = string(b)
-		}
+		text, wrong = f.text(kind == websocket.TextMessage, b)
 	}
 	if cap(*p) <= maxPooled {
 		scratch.Put(p)
 	}
+	f.taken++
+	return f.handle(text, wrong, err == errTooBig)
+}
+
+// text makes a string of a message, "" of one that is blank.
+func (f *Flow) text(utf bool, b []byte) (text string, wrong sip.CloseReason) {
+	if utf && !utf8.Valid(b) {
+		return "", sip.CloseEncoding // RFC 6455 §8.1
+	}
+	return string(f.blank(b)), ""
+}
+
+// handle closes the flow for what is wrong, or delivers text; false ends the flow.
+func (f *Flow) handle(text string, wrong sip.CloseReason, tooBig bool) bool {
 	if wrong != "" {
 		f.Close(wrong)
 		return false
 	}
-	return text == "" || f.deliver(text, err == errTooBig)
+	return text == "" || f.deliver(text, tooBig)
 }
 
 // readAll reads a message into *p, growing it with what came, not with what was announced.

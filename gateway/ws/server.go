@@ -75,6 +75,7 @@ type Server struct {
 	draining atomic.Bool
 	room     room
 	flows    transport.Quota
+	poller   *transport.Poller // set by Run; nil: each flow has a reader of its own
 
 	// Guarded by starting, which is held to read while a flow is entered: once
 	// ended is set, nobody comes.
@@ -154,6 +155,10 @@ func (s *Server) Addr(i int) netip.AddrPort { return s.listeners[i].addr }
 // Run serves until ctx ends, then closes what is open.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, len(s.listeners))
+	if p, err := transport.NewPoller(); err == nil {
+		s.poller = p
+		defer p.Close()
+	}
 	var serving sync.WaitGroup
 	for _, l := range s.listeners {
 		serving.Go(l.admit)

@@ -130,8 +130,8 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request, l *listener) {
 	f.start(c, l)
 }
 
-// start makes the upgraded connection a flow and reads it on a goroutine of its
-// own: net/http's ends, and its buffers with it.
+// start makes the upgraded connection a flow and has it read elsewhere: net/http's
+// goroutine ends, and its buffers with it.
 func (f *Flow) start(c *websocket.Conn, l *listener) {
 	f.ws = c
 	f.sock.Async()
@@ -152,7 +152,9 @@ func (f *Flow) start(c *websocket.Conn, l *listener) {
 		return
 	}
 	f.startWatch()
-	go f.read()
+	if !f.park() {
+		go f.read()
+	}
 }
 
 func (f *Flow) enter() bool {
