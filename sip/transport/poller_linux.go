@@ -213,7 +213,7 @@ func (s *Socket) serve(l *pollLoop, ends bool) {
 			s.in, s.inStart, s.inEnd = l.buf, n-left, n
 			l.buf = readBuffers.Get().(*[readSize]byte)
 		}
-		if !s.finish(err, left > 0 || round == pollRounds) {
+		if !s.finish(err, left > 0 || more && round == pollRounds) {
 			return
 		}
 	}
