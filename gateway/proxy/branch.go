@@ -19,6 +19,7 @@ type branch struct {
 	records int       // Record-Route values that the request left with
 	peer    Peer      // the address it went to, where somebody wants to know
 	placed  bool      // peer counts it as a call
+	silent  bool      // peer was told so
 
 	started   bool // Start has returned
 	cancelled bool // a CANCEL is wanted or on its way
@@ -135,8 +136,8 @@ func (rc *responseContext) failedLocked(b *branch, err error) {
 	}
 	rc.closeBranchLocked(b)
 	b.abandoned = true
-	if b.peer != nil && (!b.heard || err == transaction.ErrTransport) {
-		b.peer.Lost(err)
+	if !b.heard || err == transaction.ErrTransport {
+		b.tellLost(err)
 	}
 	hops := len(b.w.Hops) > 0
 	a := answer{err: &sip.StatusError{Code: 408, Reason: "Request Timeout", Err: err}}
@@ -192,6 +193,15 @@ func (b *branch) leavePlace() Peer {
 	}
 	b.placed = false
 	return b.peer
+}
+
+// tellLost passes on that no response came, silence once.
+func (b *branch) tellLost(err error) {
+	if b.peer == nil || err == transaction.ErrTimeout && b.silent {
+		return
+	}
+	b.silent = err == transaction.ErrTimeout
+	b.peer.Lost(err)
 }
 
 // tellPeer passes on what a response says of the peer's health.

@@ -112,8 +112,8 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 		}
 		rc.abandonLocked(b, answer{err: errAway}, lostFlow)
 	case due(&b.tryBy, now):
-		if b.peer != nil && rc.invite {
-			b.peer.Lost(transaction.ErrTimeout)
+		if rc.invite {
+			b.tellLost(transaction.ErrTimeout)
 		}
 		if !b.t.left() {
 			return // there is nobody else to ask
@@ -159,9 +159,7 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 	switch {
 	case len(b.w.Hops) > 0:
 		if !b.proceeded {
-			if b.peer != nil {
-				b.peer.Lost(transaction.ErrTransport)
-			}
+			b.tellLost(transaction.ErrTransport)
 			rc.p.Counters.Failovers.Add(1)
 			rc.abandonLocked(b, answer{err: unavailable(nil)}, nextHop)
 		}
