@@ -291,8 +291,7 @@ func (j *joiner) list(a, b int32) int32 {
 	n, ok := j.lists[p]
 	if !ok {
 		n = int32(len(j.out.fits))
-		both := slices.Concat(j.a.fits[a], j.b.fits[b])
-		slices.Sort(both)
+		both := slices.Concat(j.a.fits[a], j.b.fits[b]) // ascending: joinAll joins neighbours
 		j.lists[p] = n
 		j.out.fits = append(j.out.fits, both)
 		j.total += len(both)

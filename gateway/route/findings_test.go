@@ -116,7 +116,7 @@ func TestHidden(t *testing.T) {
 		{user(".*"), prefix("x"), hidden}, {user(".+"), user("^x"), hidden}, {user("^.*$"), user("x"), hidden}, {user("^.+$"), Match{}, same}, {user("x*"), user("^5"), hidden}, {user("."), user("5"), hidden},
 		{user("^..$"), user("^5"), free}, {user("(?i)^ali"), user("^ali"), free}, {user("^.*5$"), user("^5$"), free},
 		{Match{Domain: "example.com"}, Match{Domain: "EXAMPLE.com", Prefix: "1"}, hidden}, {Match{Domain: "example.com"}, prefix("1"), free}, {Match{Domain: "example.com"}, Match{Domain: "example.org"}, free}, {Match{}, Match{Domain: "example.org"}, hidden},
-		{source(net("10.0.0.0/8")), source(net("10.1.0.0/16")), hidden}, {source(net("10.1.0.0/16")), source(net("10.0.0.0/8")), free}, {source(net("10.0.0.0/8")), source(net("10.1.0.0/16"), net("192.0.2.0/24")), free},
+		{source(net("10.0.0.0/8")), source(net("10.1.0.0/16")), hidden}, {source(net("10.1.0.0/16")), source(net("10.0.0.0/8")), free}, {source(net("10.0.0.0/16")), source(net("10.0.0.0/8")), free}, {source(net("10.0.0.0/8")), source(net("10.1.0.0/16"), net("192.0.2.0/24")), free},
 		{source(net("10.0.0.0/8"), net("192.0.0.0/8")), source(net("10.1.0.0/16"), net("192.0.2.0/24")), hidden}, {source(net("0.0.0.0/0")), source(net("2001:db8::/32")), free}, {source(net("10.0.0.0/8")), Match{}, free},
 		{source(Peer{Transport: sip.WS}), source(Peer{Transport: sip.WSS}), hidden}, {source(Peer{Transport: sip.WSS}), source(Peer{Transport: sip.WS}), free}, {source(Peer{Transport: sip.UDP}), source(net("10.0.0.0/8")), free},
 		{source(Peer{Upstream: "a"}, Peer{Upstream: "b"}), source(Peer{Upstream: "a"}), hidden}, {source(Peer{Upstream: "a"}), source(Peer{Upstream: "b"}), free}, {Match{}, source(Peer{Upstream: "a"}), free},

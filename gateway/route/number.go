@@ -54,7 +54,7 @@ const separators = "-.()"
 
 // bare is a number without visual separators; what is no number stays as it is.
 func bare(s string) string {
-	if strings.IndexAny(s, separators) < 0 || !number(s) {
+	if !strings.ContainsAny(s, separators) || !number(s) {
 		return s
 	}
 	b := make([]byte, 0, len(s))
