@@ -67,13 +67,23 @@ func (r *router) local(req *sip.Message, u *sip.URI, domain string, from *flow.F
 	return nil, errNotFound
 }
 
-// byHost is a request of a user for a server of an upstream (an attended transfer). Rules
-// do not lead it elsewhere, but what they refuse stays refused.
+// byHost is a request of a user for a server of an upstream (an attended transfer's, or an invention to get round
+// the rules). They are asked as if it were for our domain: what they refuse or lead elsewhere goes that way. Else
+// it goes to that upstream, its Request-URI as the upstream gave it, with what a rule that leads there says of the caller.
 func (r *router) byHost(name string, req *sip.Message, u *sip.URI, from *flow.Flow) ([]proxy.Target, error) {
-	if rule := r.decide(req, u, u.Host, from); rule != nil && rule.Refusal != nil {
-		return nil, rule.Refusal
+	rule := r.decide(req, u, r.own.first, from)
+	switch {
+	case rule == nil:
+		rule = &asIs
+	case rule.Refusal != nil || rule.To != name:
+		return r.local(req, u, r.own.first, from)
 	}
-	return r.leaveBy(&asIs, name, req, u, u.Host, from)
+	targets, err := r.leaveBy(rule, name, req, u, u.Host, from)
+	if err == nil {
+		t := &targets[0]
+		t.URI = asIs.RequestURI(u, u.Host, t.Hops[0].Host != "")
+	}
+	return targets, err
 }
 
 // asIs is a rule that changes nothing.
