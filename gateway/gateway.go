@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,7 +82,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	}
 	g.core = &core{own: own, log: log}
 	transactions := cfg.transactionLimits()
-	transactions.User, transactions.OnPanic = g.core, func(v any) { g.panicked(v, debug.Stack()) }
+	transactions.User, transactions.OnPanic = g.core, g.panicked
 	g.transactions = transaction.NewTable(transactions)
 	g.trunks = trunk.NewSet(trunk.Config{
 		Groups: cfg.Upstreams, Locator: trunk.NewLocator(cfg.Resolver.Servers, cfg.Resolver.Timeout), Prober: (*prober)(g), Changed: g.upstreamChanged,
@@ -142,7 +141,7 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 	c.Table, c.Wheel, c.Flows, c.Keys = g.transactions, g.transactions.Wheel(), g.flows, g.keys
 	c.Router, c.Network, c.Identity = g.core.router, g.network, newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys)
 	c.Authenticate, c.Caller, c.Bound = g.core.prove, own.caller, g.bound
-	c.Branch, c.Relay, c.Finished = g.leave, g.relay, g.finished
+	c.Branch, c.Relay, c.Finished, c.Panicked = g.leave, g.relay, g.finished, g.panicked
 	g.proxy = proxy.New(c)
 	g.core.proxy = g.proxy
 	return nil

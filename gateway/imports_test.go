@@ -27,16 +27,17 @@ var floors = []struct {
 	may  []string
 }{
 	{"cmd/ringway", []string{"gateway", "web/phone"}},
-	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/route", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
+	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/route", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/fault", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
 	{"gateway/trunk", []string{"gateway/trunk/locate", "sip", "sip/transaction", "sip/digest"}},
 	{"gateway/trunk/locate/...", []string{"sip"}},
-	{"gateway/...", []string{"sip", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
+	{"gateway/...", []string{"sip", "sip/fault", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
 	{"registrar/storetest", []string{"registrar", "sip", "sip/flow"}},
 	{"registrar/redis", []string{"registrar"}},
 	{"registrar", []string{"sip", "sip/flow", "sip/digest"}},
 	{"sip", nil},
 	{"sip/siptest", []string{"sip/..."}},
-	{"sip/...", []string{"sip", "sip/flow", "sip/transaction", "sip/digest"}},
+	{"sip/fault", nil},
+	{"sip/...", []string{"sip", "sip/fault", "sip/flow", "sip/transaction", "sip/digest"}},
 	{"web/phone", nil},
 	{".ci/...", nil},
 }

@@ -154,6 +154,7 @@ func (a *ack) Expired(*transaction.Timer) {
 
 // wake: the sender is known now, or the receiver is back on f.
 func (a *ack) wake(f *flow.Flow) {
+	defer a.p.Panicked.Catch() // others wait for f, too
 	a.p.Wheel.Stop(&a.timer)
 	if a.unproven {
 		a.unproven = false

@@ -40,18 +40,29 @@ type branch struct {
 
 // reached goes on with a hop once there is a flow to it.
 func (rc *responseContext) reached(a *act, f *flow.Flow, err error) {
-	rc.mu.Lock()
 	if err != nil {
-		rc.p.Counters.Failovers.Add(1)
-		if a.hop.Peer != nil {
-			a.hop.Peer.Lost(err)
-		}
-		rc.failWayLocked(a.t, answer{err: unavailable(err)})
-		rc.unlock()
+		rc.unreached(a, err)
 		return
 	}
-	rc.mu.Unlock()
+	defer rc.survive()
 	rc.launch(a, f)
+}
+
+func (rc *responseContext) unreached(a *act, err error) {
+	rc.mu.Lock()
+	defer rc.unlock()
+	rc.failoverLocked(a.t)
+	if a.hop.Peer != nil {
+		a.hop.Peer.Lost(err)
+	}
+	rc.failWayLocked(a.t, answer{err: unavailable(err)})
+}
+
+// failoverLocked counts a hop given up, if there is a next.
+func (rc *responseContext) failoverLocked(t *target) {
+	if t.left() && !rc.closedLocked() {
+		rc.p.Counters.Failovers.Add(1)
+	}
 }
 
 // unavailable is what a hop ends with that cannot be reached or takes no calls. Once that is so of all hops of
@@ -68,9 +79,7 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 	req, t, id := a.req, a.t, transaction.NewID()
 	out, err := rc.copyRequest(a, f, id)
 	if err != nil {
-		rc.mu.Lock()
-		rc.endLocked(t, answer{err: sip.AsStatus(err)})
-		rc.unlock()
+		rc.unsendable(t, err)
 		return
 	}
 	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer}
@@ -78,24 +87,43 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 		b.records = 2 + countValues(req, sip.RecordRoute)
 	}
 	b.tx = rc.p.Table.Client(id, req.Method(), f, b)
-	rc.mu.Lock()
-	if rc.closedLocked() {
-		rc.endLocked(t, rc.unsentLocked())
-		rc.unlock()
+	if !rc.enter(b) {
 		return
 	}
-	rc.enterLocked(b)
-	rc.mu.Unlock()
 	rc.p.Counters.Forwarded.Add(1)
 	b.tx.Start(out)
+	rc.begun(b)
+	if !f.Live() {
+		b.flowClosed(f, sip.CloseLost) // it closed before it was watched
+	}
+}
+
+// unsendable: the copy for t cannot be made.
+func (rc *responseContext) unsendable(t *target, err error) {
 	rc.mu.Lock()
+	defer rc.unlock()
+	rc.endLocked(t, answer{err: sip.AsStatus(err)})
+}
+
+// enter makes b a running branch, unless nothing is to be sent any more.
+func (rc *responseContext) enter(b *branch) (entered bool) {
+	rc.mu.Lock()
+	defer rc.unlock()
+	if rc.closedLocked() {
+		rc.endLocked(b.t, rc.unsentLocked())
+		return false
+	}
+	rc.enterLocked(b)
+	return true
+}
+
+// begun: the request has left, and a CANCEL that was wanted meanwhile may follow.
+func (rc *responseContext) begun(b *branch) {
+	rc.mu.Lock()
+	defer rc.unlock()
 	b.started = true
 	if b.cancelled {
 		rc.todo(act{kind: actCancel, b: b, lines: b.reason})
-	}
-	rc.unlock()
-	if !f.Live() {
-		b.flowClosed(f, sip.CloseLost) // it closed before it was watched
 	}
 }
 
@@ -126,8 +154,8 @@ func (rc *responseContext) enterLocked(b *branch) {
 func (b *branch) Failed(_ *transaction.Client, err error) {
 	rc := b.t.rc
 	rc.mu.Lock()
+	defer rc.unlock()
 	rc.failedLocked(b, err)
-	rc.unlock()
 }
 
 func (rc *responseContext) failedLocked(b *branch, err error) {
@@ -152,7 +180,7 @@ func (rc *responseContext) failedLocked(b *branch, err error) {
 		return
 	}
 	if hops {
-		rc.p.Counters.Failovers.Add(1)
+		rc.failoverLocked(b.t)
 	}
 	rc.failWayLocked(b.t, a)
 }

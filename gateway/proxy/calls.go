@@ -311,6 +311,7 @@ func (c *call) leave(how string) {
 		c.peer.Ended()
 	}
 	if c.p.Ended != nil {
+		defer c.p.Panicked.Catch()
 		c.Ended, c.EndedBy = time.Now(), how
 		c.p.Config.Ended(c.Call)
 	}
@@ -379,8 +380,8 @@ func (c *call) Expired(*transaction.Timer) {
 	if !p.calls.take(c) {
 		return
 	}
+	defer c.leave("dead_peer")
 	if !both {
 		p.byeSurvivor(c.CallID, &dead, &alive)
 	}
-	c.leave("dead_peer")
 }

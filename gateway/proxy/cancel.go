@@ -18,17 +18,17 @@ func (rc *responseContext) Cancelled(_ *transaction.Server, cancel *sip.Message)
 		}
 	}
 	rc.mu.Lock()
+	defer rc.unlock()
 	rc.cancelLocked(reason)
-	rc.unlock()
 }
 
 // callerGone is a CANCEL that the caller cannot send any more.
 func (rc *responseContext) callerGone() {
 	rc.mu.Lock()
+	defer rc.unlock()
 	if rc.invite {
 		rc.cancelLocked(tooLate)
 	}
-	rc.unlock()
 }
 
 func (rc *responseContext) cancelLocked(reason []string) {
@@ -79,17 +79,17 @@ func (rc *responseContext) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 		return
 	}
 	rc.mu.Lock()
+	defer rc.unlock()
 	if rc.final == 0 {
 		rc.graceBy = rc.now().Add(rc.p.Times.Grace)
 		rc.armLocked()
 	}
-	rc.mu.Unlock()
 }
 
 // flowMoved: the caller is back on f.
 func (rc *responseContext) flowMoved(f *flow.Flow) {
 	rc.mu.Lock()
-	defer rc.mu.Unlock()
+	defer rc.unlock()
 	rc.p.watch.remove(&rc.watch)
 	if rc.final == 0 {
 		rc.graceBy = noTime

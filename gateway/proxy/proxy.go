@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/fault"
 	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/transaction"
 )
@@ -47,6 +48,10 @@ type Config struct {
 	Finished func(Summary)
 	// Ended is told of each call that leaves the call table. Optional.
 	Ended func(Call)
+
+	// Panicked is told of a panic in the work for one request or in a hook; that request then ends with 500, where
+	// it has no answer yet, and nothing else does. nil: the panic goes on.
+	Panicked fault.Handler
 
 	// Options are the option tags that may stand in Proxy-Require.
 	Options []string
@@ -208,6 +213,7 @@ func (p *Proxy) finished(req *sip.Message, from *flow.Flow, status int, upstream
 	if !started.IsZero() {
 		s.Took = time.Since(started)
 	}
+	defer p.Panicked.Catch()
 	p.Finished(s)
 }
 

@@ -132,6 +132,7 @@ func (rc *responseContext) todo(a act) {
 func (rc *responseContext) start() {
 	rc.p.Counters.Contexts.Add(1)
 	rc.mu.Lock()
+	defer rc.unlock()
 	if rc.invite {
 		rc.ringBy = rc.started.Add(rc.p.Times.Ring)
 		if rc.from.Upstream() == "" {
@@ -139,18 +140,36 @@ func (rc *responseContext) start() {
 		}
 	}
 	rc.startGroupLocked()
-	rc.unlock()
 }
 
-// unlock ends an event: it unlocks and does what the event left to do.
+// unlock ends an event: it unlocks and does what the event left to do. It is always deferred: an event that
+// panics ends this request, and neither holds its lock nor those who come after it.
 func (rc *responseContext) unlock() {
+	v := recover()
+	if v != nil {
+		rc.spoilLocked()
+	}
 	acts := rc.acts
 	rc.acts = nil
 	rc.mu.Unlock()
-	for i := range acts {
-		rc.do(&acts[i])
+	for done := 0; done < len(acts); {
+		done = rc.doAll(acts, done)
 	}
 	clear(acts) // oneAct lives as long as rc
+	if v != nil {
+		rc.p.Panicked.Pass(v)
+	}
+}
+
+// doAll does acts from the one of that index on and returns how far it got: all, or beyond one that panicked.
+func (rc *responseContext) doAll(acts []act, from int) (done int) {
+	done = from
+	defer rc.survive()
+	for done < len(acts) {
+		done++
+		rc.do(&acts[done-1])
+	}
+	return done
 }
 
 func (rc *responseContext) do(a *act) {
@@ -253,6 +272,7 @@ func (rc *responseContext) usedLocked(f *flow.Flow) bool {
 func (b *branch) Response(_ *transaction.Client, m *sip.Message) {
 	rc := b.t.rc
 	rc.mu.Lock()
+	defer rc.unlock()
 	b.tellPeer(m)
 	switch status := m.Status(); {
 	case status == 100:
@@ -266,7 +286,6 @@ func (b *branch) Response(_ *transaction.Client, m *sip.Message) {
 	default:
 		rc.failureLocked(b, m)
 	}
-	rc.unlock()
 }
 
 // heardLocked: the peer is there, whatever it says.
@@ -392,9 +411,7 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 		rc.reason = reason(status, sip.StatusText(status))
 		rc.cancelPendingLocked()
 	case status == 503 && len(b.w.Hops) > 0 && !b.proceeded:
-		if t.left() {
-			rc.p.Counters.Failovers.Add(1)
-		}
+		rc.failoverLocked(t)
 		if !rc.inDialog {
 			a = answer{err: unavailable(nil)}
 		}

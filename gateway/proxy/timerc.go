@@ -56,12 +56,12 @@ func (rc *responseContext) armLocked() {
 // Expired is transaction.Alarm.
 func (rc *responseContext) Expired(*transaction.Timer) {
 	rc.mu.Lock()
+	defer rc.unlock()
 	if rc.final == 0 {
 		rc.armed = noTime
 		rc.tickLocked(rc.now())
 		rc.armLocked()
 	}
-	rc.unlock()
 }
 
 // due reports whether deadline d has come, and takes it off.
@@ -118,7 +118,7 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 		if !b.t.left() {
 			return // there is nobody else to ask
 		}
-		rc.p.Counters.Failovers.Add(1)
+		rc.failoverLocked(b.t)
 		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")}, nextHop)
 	case due(&b.answerBy, now):
 		rc.todo(act{kind: actPing, b: b, f: b.to})
@@ -137,14 +137,18 @@ func (b *branch) ponged(f *flow.Flow, alive bool) {
 	if alive {
 		return
 	}
+	b.pongMissed(f)
+	b.t.rc.p.Counters.DeadFlows.Add(1)
+	f.Close(sip.CloseDead)
+}
+
+func (b *branch) pongMissed(f *flow.Flow) {
 	rc := b.t.rc
 	rc.mu.Lock()
+	defer rc.unlock()
 	if !b.done && b.to == f && !b.heard && b.w.hold == 0 {
-		rc.abandonLocked(b, answer{err: errAway}, lostFlow) // within a dialog the close below starts the wait
+		rc.abandonLocked(b, answer{err: errAway}, lostFlow) // within a dialog the close that follows starts the wait
 	}
-	rc.unlock()
-	rc.p.Counters.DeadFlows.Add(1)
-	f.Close(sip.CloseDead)
 }
 
 // flowClosed: the callee's connection ended. A client may come back and answer on a new one; a
@@ -160,7 +164,7 @@ func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
 	case len(b.w.Hops) > 0:
 		if !b.proceeded {
 			b.tellLost(transaction.ErrTransport)
-			rc.p.Counters.Failovers.Add(1)
+			rc.failoverLocked(b.t)
 			rc.abandonLocked(b, answer{err: unavailable(nil)}, nextHop)
 		}
 	case why.Gone() || b.t.left():
@@ -184,17 +188,17 @@ func (p *Proxy) Unregistered(id flow.ID, name flow.Name) {
 func (b *branch) unregistered(name flow.Name) {
 	rc := b.t.rc
 	rc.mu.Lock()
+	defer rc.unlock()
 	if rc.invite && !rc.inDialog && b.w.Name == name {
 		rc.abandonLocked(b, answer{err: errAway}, unregistered)
 	}
-	rc.unlock()
 }
 
 // flowMoved: the callee is back on f.
 func (b *branch) flowMoved(f *flow.Flow) {
 	rc := b.t.rc
 	rc.mu.Lock()
-	defer rc.mu.Unlock()
+	defer rc.unlock()
 	if !b.done {
 		b.moveLocked(f)
 	}
@@ -268,10 +272,10 @@ func (p *Proxy) leaveWaits(t *target) {
 func (w *wayWait) wake(f *flow.Flow) {
 	rc := w.t.rc
 	rc.mu.Lock()
+	defer rc.unlock()
 	if w.t.state == holding && rc.final == 0 {
 		rc.backLocked(w, f)
 	}
-	rc.unlock()
 }
 
 // backLocked goes on with the way whose flow is there.

@@ -76,6 +76,7 @@ func (tx *Client) Flow() *flow.Flow {
 // that takes no message makes the transaction fail, which the user is told after Start.
 func (tx *Client) Start(out Outgoing) {
 	tx.mu.Lock()
+	defer tx.unlockLater()
 	tx.state, tx.out = calling, out
 	tx.table.enterClient(tx)
 	tx.pace = newPace(TimerA, TimerB, tx.reliable)
@@ -83,7 +84,6 @@ func (tx *Client) Start(out Outgoing) {
 	if deliver(tx.flow, out.Append(nil)) != nil {
 		tx.failLocked(ErrTransport)
 	}
-	tx.unlockLater()
 }
 
 // Cancel sends a CANCEL once a provisional response has come (RFC 3261 §9.1), at once or later; extra as in
@@ -92,7 +92,7 @@ func (tx *Client) Start(out Outgoing) {
 // it is a Response like any. Without effect after a final response and on other requests than INVITE.
 func (tx *Client) Cancel(extra ...string) {
 	tx.mu.Lock()
-	defer tx.mu.Unlock()
+	defer tx.unlockLater()
 	if !tx.invite || tx.cancel != noCancel || tx.state != calling && tx.state != ringing {
 		return
 	}
@@ -114,8 +114,16 @@ func (tx *Client) Forget() {
 
 // receive takes a response that is the transaction's own by branch and origin.
 func (tx *Client) receive(m *sip.Message, method string) {
+	if u := tx.take(m, method); u != nil {
+		u.Response(tx, m)
+	}
+}
+
+// take returns the user if it is to see the response.
+func (tx *Client) take(m *sip.Message, method string) ClientUser {
 	tx.mu.Lock()
-	var tell bool
+	defer tx.unlockAndTell()
+	tell := false
 	switch {
 	case method != tx.method:
 		tx.cancelResponseLocked(m.Status())
@@ -124,20 +132,19 @@ func (tx *Client) receive(m *sip.Message, method string) {
 	default:
 		tell = tx.otherResponseLocked(m)
 	}
-	u := tx.user
-	tx.mu.Unlock()
-	if tell {
-		u.Response(tx, m)
+	if !tell {
+		return nil
 	}
+	return tx.user
 }
 
 // flowFailed: the server cannot be reached any more.
 func (tx *Client) flowFailed(f *flow.Flow) {
 	tx.mu.Lock()
+	defer tx.unlockAndTell()
 	if tx.listed == f.ID {
 		tx.failLocked(ErrTransport)
 	}
-	tx.unlockAndTell()
 }
 
 // flowMoved: the server is on f now. It may not have got what was sent to old last.
@@ -197,10 +204,10 @@ type clientAlarm Client
 func (a *clientAlarm) Expired(*Timer) {
 	tx := (*Client)(a)
 	tx.mu.Lock()
+	defer tx.unlockAndTell()
 	if !tx.timer.Stale() {
 		tx.alarmLocked()
 	}
-	tx.unlockAndTell()
 }
 
 func (tx *Client) alarmLocked() {
@@ -242,20 +249,44 @@ func (tx *Client) afterLocked(d time.Duration) {
 	tx.table.wheel.After(&tx.timer, d, (*clientAlarm)(tx))
 }
 
-// unlockAndTell unlocks and delivers what is to be told.
+// unlockAndTell ends an event: it unlocks and delivers what is to be told. It is deferred, as unlockLater
+// is: an event that panics fails this transaction, and nobody waits for its lock.
 func (tx *Client) unlockAndTell() {
+	v := recover()
+	if v != nil {
+		tx.breakLocked()
+	}
 	err := tx.failed
 	tx.failed = nil
 	tx.mu.Unlock()
 	if err != nil {
 		tx.user.Failed(tx, err)
 	}
+	if v != nil {
+		tx.table.onPanic.Pass(v)
+	}
 }
 
 // unlockLater unlocks after a call of the user, who may hold a lock of its own.
 func (tx *Client) unlockLater() {
+	v := recover()
+	if v != nil {
+		tx.breakLocked()
+	}
 	if tx.failed != nil {
 		tx.afterLocked(0)
 	}
 	tx.mu.Unlock()
+	if v != nil {
+		tx.table.onPanic.Pass(v)
+	}
+}
+
+// breakLocked ends what panicked.
+func (tx *Client) breakLocked() {
+	if tx.state == calling || tx.state == ringing {
+		tx.failLocked(ErrInternal)
+		return
+	}
+	tx.terminateLocked()
 }

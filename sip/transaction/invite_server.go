@@ -45,6 +45,7 @@ func (tx *Server) settleInviteLocked() {
 // ack takes an ACK and reports whether it ends here.
 func (tx *Server) ack() bool {
 	tx.mu.Lock()
+	defer tx.unlockAndTell()
 	switch tx.state {
 	case trying, proceeding:
 		tx.table.counters.drop(StrayAck)
@@ -53,10 +54,8 @@ func (tx *Server) ack() bool {
 	case confirmed:
 		tx.table.counters.absorbed.Add(1)
 	default: // accepted: the ACK to the 2xx, from a client that reuses the branch
-		tx.mu.Unlock()
 		return false
 	}
-	tx.unlockAndTell()
 	return true
 }
 

@@ -87,15 +87,15 @@ func (tx *Server) Flow() *flow.Flow {
 // what User.Request handed over goes on.
 func (tx *Server) SetUser(u ServerUser) {
 	tx.mu.Lock()
+	defer tx.unlockLater()
 	tx.user = u
-	tx.unlockLater()
 }
 
 // Reply answers with a response made by us; SourceAddr/SourcePort and ToTag are filled in here.
 func (tx *Server) Reply(r *sip.Reply) {
 	tx.mu.Lock()
+	defer tx.unlockLater()
 	tx.replyLocked(*r)
-	tx.unlockLater()
 }
 
 func (tx *Server) replyLocked(r sip.Reply) {
@@ -127,21 +127,20 @@ func (tx *Server) Refuse(err *sip.StatusError) {
 // when the client is on another (FlowMoved, Move).
 func (tx *Server) Forward(status int, b []byte) (taken bool) {
 	tx.mu.Lock()
+	defer tx.unlockLater()
 	tx.lost = false
 	tx.forwardLocked(status, b)
-	taken = !tx.lost
-	tx.unlockLater()
-	return taken
+	return !tx.lost
 }
 
 // Move says that the client is reached over f from now on (RFC 3261 §18.2.2: a new connection in place of one that
 // has closed). A final response that the old flow did not take is sent to f.
 func (tx *Server) Move(f *flow.Flow) {
 	tx.mu.Lock()
+	defer tx.unlockLater()
 	if tx.state != terminated {
 		tx.moveLocked(f)
 	}
-	tx.unlockLater()
 }
 
 func (tx *Server) forwardLocked(status int, b []byte) {
@@ -164,7 +163,7 @@ func (tx *Server) startLocked() {
 // again handles the request sent again.
 func (tx *Server) again() {
 	tx.mu.Lock()
-	defer tx.mu.Unlock()
+	defer tx.unlockAndTell()
 	tx.table.counters.absorbed.Add(1)
 	if tx.state == trying && tx.invite {
 		tx.send100Locked() // RFC 3261 §17.2.1: the client should stop retransmitting
@@ -211,29 +210,29 @@ func (tx *Server) deliverLocked(b []byte) {
 // cancelReceived takes a CANCEL that was answered; the user hears of the first, while it can do something.
 func (tx *Server) cancelReceived(m *sip.Message) {
 	tx.mu.Lock()
+	defer tx.unlockAndTell()
 	if tx.state <= proceeding && !tx.cancelled {
 		tx.cancelled = true
 		tx.cancel = m
 	}
-	tx.unlockAndTell()
 }
 
 // flowFailed: the client cannot be reached any more.
 func (tx *Server) flowFailed(f *flow.Flow) {
 	tx.mu.Lock()
+	defer tx.unlockAndTell()
 	if tx.listed == f.ID {
 		tx.terminateLocked(ErrTransport)
 	}
-	tx.unlockAndTell()
 }
 
 // flowMoved: the client is on f now.
 func (tx *Server) flowMoved(old, f *flow.Flow) {
 	tx.mu.Lock()
+	defer tx.unlockAndTell()
 	if tx.listed == old.ID {
 		tx.moveLocked(f)
 	}
-	tx.unlockAndTell()
 }
 
 func (tx *Server) moveLocked(f *flow.Flow) {
@@ -285,14 +284,14 @@ type serverAlarm Server
 func (a *serverAlarm) Expired(*Timer) {
 	tx := (*Server)(a)
 	tx.mu.Lock()
-	if !tx.timer.Stale() {
-		if tx.invite {
-			tx.inviteAlarmLocked()
-		} else {
-			tx.otherAlarmLocked()
-		}
+	defer tx.unlockAndTell()
+	switch {
+	case tx.timer.Stale():
+	case tx.invite:
+		tx.inviteAlarmLocked()
+	default:
+		tx.otherAlarmLocked()
 	}
-	tx.unlockAndTell()
 }
 
 func (tx *Server) afterLocked(d time.Duration) {
@@ -301,8 +300,20 @@ func (tx *Server) afterLocked(d time.Duration) {
 
 func (tx *Server) stopLocked() { tx.table.wheel.Stop(&tx.timer) }
 
-// unlockAndTell unlocks and delivers what is to be told.
+// unlockAndTell ends an event: it unlocks and delivers what is to be told. It is deferred, as unlockLater
+// is: an event that panics ends this transaction, and nobody waits for its lock.
 func (tx *Server) unlockAndTell() {
+	v := recover()
+	if v != nil {
+		tx.breakLocked()
+	}
+	tx.tellAndUnlock()
+	if v != nil {
+		tx.table.onPanic.Pass(v)
+	}
+}
+
+func (tx *Server) tellAndUnlock() {
 	u, cancel, ended := tx.user, tx.cancel, tx.ending
 	if u != nil {
 		tx.cancel, tx.ending = nil, false
@@ -325,8 +336,27 @@ func (tx *Server) unlockAndTell() {
 // unlockLater unlocks after a call of the user, who may hold a lock of its own: the wheel
 // delivers what is to be told. In Trying that brings the 100 forward, which harms nobody.
 func (tx *Server) unlockLater() {
+	v := recover()
+	if v != nil {
+		tx.breakLocked()
+	}
 	if tx.user != nil && (tx.ending || tx.cancel != nil) {
 		tx.afterLocked(0)
 	}
 	tx.mu.Unlock()
+	if v != nil {
+		tx.table.onPanic.Pass(v)
+	}
+}
+
+// breakLocked ends what panicked, with 500 to a client that has no final response yet.
+func (tx *Server) breakLocked() {
+	req := tx.req
+	tx.unsent = false
+	tx.terminateLocked(ErrInternal)
+	if req == nil {
+		return
+	}
+	defer func() { _ = recover() }() // it panicked for want of a way to answer: the client's timer tells it
+	tx.table.answer(req, refusal(errPanicked), tx.key, tx.flow)
 }

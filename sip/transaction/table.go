@@ -20,6 +20,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/fault"
 	"github.com/ringway/ringway/sip/flow"
 )
 
@@ -27,6 +28,7 @@ import (
 var (
 	ErrTimeout   = errors.New("transaction timed out") // timer B, F or H
 	ErrTransport = errors.New("transport failed")      // the flow is closed or refused the message
+	ErrInternal  = errors.New("transaction panicked")  // Config.OnPanic has been told
 )
 
 // User is the transaction user of the table: the gateway's core.
@@ -72,9 +74,10 @@ type Config struct {
 	// response or the ACK to it; 0: 1024. Beyond: 503 without state. Peers with an Upstream
 	// name, and datagrams of unlisted flows, are not counted.
 	MaxPending int
-	// OnPanic is told of a panic in what the wheel calls (Failed, Ended, alarms of the Wheel's other users), which
-	// then ends only that call. nil: the process ends, as for any panic.
-	OnPanic func(v any)
+	// OnPanic is told of a panic in a transaction, which ends that transaction (ErrInternal), and in what the wheel
+	// calls (Failed, Ended, alarms of the Wheel's other users), which ends only that call. A panic in
+	// User.Request is answered 500 and goes on to the message's reader. nil: every panic goes on.
+	OnPanic fault.Handler
 }
 
 const shardCount = 64
@@ -83,6 +86,7 @@ const shardCount = 64
 type Table struct {
 	// Static after construction.
 	user       User
+	onPanic    fault.Handler
 	maxPending int
 	keys       keyer
 	wheel      *Wheel
@@ -107,7 +111,7 @@ type clientShard struct {
 
 // NewTable makes a table; nothing runs before Run.
 func NewTable(cfg Config) *Table {
-	t := &Table{user: cfg.User, maxPending: cfg.MaxPending, keys: newKeyer(), wheel: NewWheel()}
+	t := &Table{user: cfg.User, onPanic: cfg.OnPanic, maxPending: cfg.MaxPending, keys: newKeyer(), wheel: NewWheel()}
 	if t.maxPending == 0 {
 		t.maxPending = 1024
 	}
@@ -215,8 +219,21 @@ func (t *Table) receiveRequest(m *sip.Message, k key, from *flow.Flow) {
 	}
 	tx.startLocked()
 	tx.mu.Unlock()
+	t.hand(tx)
+}
+
+// hand gives tx to the user. Should that panic, the client is told, and nothing stays that nobody would end.
+func (t *Table) hand(tx *Server) {
+	defer func() {
+		if v := recover(); v != nil {
+			tx.Refuse(errPanicked)
+			panic(v) // its reader counts it and closes the connection
+		}
+	}()
 	t.user.Request(tx)
 }
+
+var errPanicked = sip.Refuse(500, "Server Internal Error")
 
 // admit lists tx with its flow, unless there is no room for it.
 func (t *Table) admit(tx *Server, m *sip.Message) (Drop, bool) {

@@ -6,6 +6,8 @@ import (
 	"math/bits"
 	"sync"
 	"time"
+
+	"github.com/ringway/ringway/sip/fault"
 )
 
 // Resolution is the wheel's step. A timer never fires early; it fires at most one step late.
@@ -61,7 +63,7 @@ func (t *Timer) Stale() bool { return t.turn != t.fired }
 // own, and its alarm asks Timer.Stale under the same lock.
 type Wheel struct {
 	base    time.Time
-	onPanic func(v any) // nil: a panic of an alarm ends the process
+	onPanic fault.Handler // nil: a panic of an alarm ends the process
 
 	mu    sync.Mutex
 	now   uint64 // all steps up to this one have been worked off
@@ -156,13 +158,7 @@ func (w *Wheel) work() {
 func (w *Wheel) callLocked(alarm Alarm, t *Timer) {
 	w.mu.Unlock()
 	defer w.mu.Lock()
-	if w.onPanic != nil {
-		defer func() {
-			if v := recover(); v != nil {
-				w.onPanic(v)
-			}
-		}()
-	}
+	defer w.onPanic.Catch()
 	alarm.Expired(t)
 }
 

@@ -218,7 +218,7 @@ func TestWheelNoAllocs(t *testing.T) {
 func TestWheelPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []any
-		w := NewTable(Config{OnPanic: func(v any) { got = append(got, v) }}).Wheel()
+		w := NewTable(Config{OnPanic: func(v any, _ []byte) { got = append(got, v) }}).Wheel()
 		runWheel(t, w)
 		var a, b Timer
 		w.After(&a, time.Second, AlarmFunc(func() { panic("first") }))
