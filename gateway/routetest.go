@@ -60,9 +60,7 @@ func (c *Config) routeSite() (*route.Site, error) {
 			}
 			up.Trusted = g.Trusted
 			if g.RURIHost == trunk.HostOfHop && len(g.Hops) > 0 {
-				if up.Host = g.Hops[0].Host; g.Hops[0].Port != 0 {
-					up.Host = joinHostPort(g.Hops[0].Host, g.Hops[0].Port)
-				}
+				up.Host = authority(&g.Hops[0])
 			}
 			return up, true
 		},

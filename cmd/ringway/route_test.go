@@ -22,7 +22,7 @@ routes:
 `
 
 const routeCases = `- { from: alice, to: "09001234", expect: { rule: premium, status: 403 } }
-- { name: national, from: alice, to: "0301234", headers: { X-Class: gold }, expect: { to: carrier, ruri: "+49301234@192.0.2.6:5060", headers: { X-Site: north } } }
+- { name: national, from: alice, to: "0301234", headers: { X-Class: gold }, expect: { to: carrier, ruri: "+49301234@192.0.2.6", headers: { X-Site: north } } }
 - { from: "+4911@carrier.example", to: "100", source: 198.51.100.7, expect: { rule: 2, to: pbx } }
 - { from: alice, to: "100", registered: true, expect: { to: location } }
 `
@@ -50,7 +50,7 @@ func TestRouteTest(t *testing.T) {
 			`routes[0] premium, line 8:  no: user 0301234 does not begin with 0900
 routes[1] national, line 9:  fits
 goes to   carrier
-  INVITE sip:+49301234@192.0.2.6:5060
+  INVITE sip:+49301234@192.0.2.6
   From: <sip:alice@example.com>
   X-Class: gold
   X-Site: north
@@ -61,7 +61,7 @@ routes[1] national, line 9:  no: user 100 does not fit ^0[1-9]
 routes[2], line 10:  no: is for requests of carrier, not of users
 routes[3], line 11:  fits
 goes to   pbx
-  INVITE sip:100@192.0.2.5:5060
+  INVITE sip:100@192.0.2.5
   From: <sip:alice@example.com>
   P-Asserted-Identity: <sip:alice@example.com>
 `},
@@ -84,7 +84,7 @@ func TestRouteTestJSON(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil || r.code != exitOK {
 		t.Fatalf("exit %d, %v: %s", r.code, err, r.stdout)
 	}
-	if v.Rule == nil || *v.Rule != 3 || v.To != "pbx" || v.URI != "sip:100@192.0.2.5:5060" || len(v.Steps) != 4 {
+	if v.Rule == nil || *v.Rule != 3 || v.To != "pbx" || v.URI != "sip:100@192.0.2.5" || len(v.Steps) != 4 {
 		t.Errorf("got %+v", v)
 	}
 }
@@ -97,7 +97,7 @@ func TestRouteCases(t *testing.T) {
 	}
 	config, file = routeFiles(t, strings.Replace(routeCases, "+49301234", "+43301234", 1))
 	r := command(t, "", nil, "route", "test", config, "--file", file)
-	if want := "FAIL  national (" + file + ":2)\n      ruri: sip:+49301234@192.0.2.6:5060, want +43301234@192.0.2.6:5060\n"; r.code != exitFailed || !strings.Contains(r.stdout, want) {
+	if want := "FAIL  national (" + file + ":2)\n      ruri: sip:+49301234@192.0.2.6, want +43301234@192.0.2.6\n"; r.code != exitFailed || !strings.Contains(r.stdout, want) {
 		t.Errorf("exit %d, said:\n%s%s\nwant:\n%s", r.code, r.stdout, r.stderr, want)
 	}
 	r = command(t, "", nil, "route", "test", config, "--file", file, "--json")
