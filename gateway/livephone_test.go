@@ -262,11 +262,16 @@ func (w *udpWire) close()               { w.c.Close() }
 // udpPeer is a scripted SIP server or phone at an address.
 func (l *live) udpPeer(name string, at netip.AddrPort) *phone {
 	l.t.Helper()
+	return l.play(name, siptest.UAOptions{Transport: sip.UDP, AOR: "pbx@" + at.String()}, l.udpSocket(at), at)
+}
+
+func (l *live) udpSocket(at netip.AddrPort) *udpWire {
+	l.t.Helper()
 	c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return l.play(name, siptest.UAOptions{Transport: sip.UDP, AOR: "pbx@" + at.String()}, &udpWire{c, l.sip}, at)
+	return &udpWire{c, l.sip}
 }
 
 // tcpWire is a stream: one that the gateway opens, once it has, or one to it.
@@ -282,12 +287,16 @@ type tcpWire struct {
 // tcpPeer is a scripted SIP server whom the gateway connects to, once.
 func (l *live) tcpPeer(name string, at netip.AddrPort) *phone {
 	l.t.Helper()
+	return l.play(name, siptest.UAOptions{Transport: sip.TCP, AOR: "pbx@" + at.String()}, l.tcpListener(at), at)
+}
+
+func (l *live) tcpListener(at netip.AddrPort) *tcpWire {
+	l.t.Helper()
 	listener, err := net.Listen("tcp", at.String())
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	return l.play(name, siptest.UAOptions{Transport: sip.TCP, AOR: "pbx@" + at.String()},
-		&tcpWire{listener: listener, opened: make(chan struct{})}, at)
+	return &tcpWire{listener: listener, opened: make(chan struct{})}
 }
 
 // tcpCaller is one who connects to the gateway from an address.

@@ -35,6 +35,7 @@ type live struct {
 	net  int            // third octet of its addresses
 	sip  netip.AddrPort // UDP and TCP
 	ws   netip.AddrPort
+	more []string // URLs of further listeners
 	log  *logs
 	stop func()
 }
@@ -113,8 +114,8 @@ func (l *live) start(more string) *live {
 		fmt.Fprintf(&users, "  %s: { password: %s }\n", u, password)
 	}
 	cfg, err := gateway.Parse("live.yaml", fmt.Appendf(nil,
-		"domain: example.com\nadmin: off\nlisten: [ \"ws://%s/ws\", \"udp://%s\", \"tcp://%s\" ]\nusers:\n%s%s",
-		l.ws, l.sip, l.sip, users.String(), more))
+		"domain: example.com\nadmin: off\nlisten: [ \"ws://%s/ws\", \"udp://%s\", \"%s\" ]\nusers:\n%s%s",
+		l.ws, l.sip, strings.Join(append([]string{"tcp://" + l.sip.String()}, l.more...), `", "`), users.String(), more))
 	if err != nil {
 		t.Fatal(err)
 	}
