@@ -53,6 +53,7 @@ type Client struct {
 	out    Outgoing // nil from the final response on
 	extra  []string // header lines of the CANCEL
 	ack    []byte   // UDP: the ACK, for final responses sent again
+	final  int      // UDP: the status that it is for
 	failed error    // Failed is still to be told
 	timer  Timer
 	pace   pace // of timers A and B, E and F, or the CANCEL's E and the wait for the final response

@@ -64,6 +64,17 @@ func TestNon2xxIsAckedAgain(t *testing.T) {
 			t.Errorf("drops %v", s.Drops)
 		}
 	})
+	inBubble(t, func(r *rig) { // a second one: it gets its ACK and goes no further, but is counted
+		bob := r.bob(sip.UDP)
+		_, id := r.send("INVITE", bob)
+		bob.Write(response(486, "INVITE", id))
+		bob.Write(response(500, "INVITE", id))
+		r.wantSent(bob, "INVITE", "ACK", "ACK")
+		r.wantEvents("response 486")
+		if n := r.Stats().Drops[transaction.LateResponse]; n != 1 {
+			t.Errorf("late_response %d, want 1", n)
+		}
+	})
 	inBubble(t, func(r *rig) { // timer D is zero
 		bob := r.bob(sip.TCP)
 		_, id := r.send("INVITE", bob)

@@ -20,6 +20,9 @@ func (tx *Client) inviteResponseLocked(m *sip.Message) (tell bool) {
 		if tx.ack != nil {
 			tx.resendLocked(tx.ack)
 		}
+		if status != tx.final {
+			tx.table.counters.drop(LateResponse) // no retransmission: the server cannot make up its mind
+		}
 		return false
 	case tx.state != calling && tx.state != ringing:
 		tx.table.counters.drop(LateResponse)
@@ -54,7 +57,7 @@ func (tx *Client) rejectedLocked(m *sip.Message) {
 		return
 	}
 	tx.finalLocked(closed)
-	tx.ack = ack
+	tx.ack, tx.final = ack, m.Status()
 	tx.afterLocked(TimerD)
 }
 
