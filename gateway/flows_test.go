@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,7 +30,7 @@ func TestFlows(t *testing.T) {
 		s := newTheatre(t)
 		t.Cleanup(s.leavesNothing)
 		return siptest.Setup{Net: s.net, Commands: map[string]func([]string) string{
-			"restart": s.restart, "forget": s.forget, "drops": s.drops, "state": s.state,
+			"restart": s.restart, "forget": s.forget, "drops": s.drops, "state": s.state, "upstreams": s.upstreams,
 		}}
 	})
 }
@@ -41,6 +42,8 @@ type theatre struct {
 	net  *siptest.Net
 	gw   *Gateway
 	stop func()
+
+	stopProbes func()
 }
 
 func newTheatre(t *testing.T) *theatre {
@@ -73,11 +76,12 @@ func configFile(t *testing.T) string {
 func (s *theatre) start() {
 	s.gw = &Gateway{}
 	s.gw.network = (*inMemory)(s)
+	s.gw.phase = func(time.Duration) time.Duration { return time.Second }
 	if err := s.gw.wire(s.cfg, zerolog.Nop()); err != nil {
 		s.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	parts := []func(context.Context) error{s.gw.transactions.Run, s.gw.registrar.Run, s.gw.trunks.Run}
+	parts := []func(context.Context) error{s.gw.transactions.Run, s.gw.registrar.Run, s.probes()}
 	ended := make(chan struct{})
 	for _, part := range parts {
 		go func() { _ = part(ctx); ended <- struct{}{} }()
@@ -87,6 +91,25 @@ func (s *theatre) start() {
 		for range parts {
 			<-ended
 		}
+	}
+}
+
+// probes runs the upstreams' part until stopProbes.
+func (s *theatre) probes() func(context.Context) error {
+	stop := make(chan struct{})
+	s.stopProbes = sync.OnceFunc(func() { close(stop) })
+	run := s.gw.trunks.Run
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go func() {
+			select {
+			case <-stop:
+			case <-ctx.Done():
+			}
+			cancel()
+		}()
+		return run(ctx)
 	}
 }
 
@@ -119,6 +142,15 @@ func (s *theatre) drops([]string) string {
 	return "dropped: " + strings.Join(out, ", ")
 }
 
+// upstreams are the addresses of upstreams and what is known of them.
+func (s *theatre) upstreams([]string) string {
+	var out []string
+	for _, st := range s.gw.trunks.State() {
+		out = append(out, fmt.Sprintf("%s %s %v, calls %d", st.Upstream, st.Hop, st.State, st.Calls))
+	}
+	return strings.Join(out, "\n")
+}
+
 // state is what the gateway holds now.
 func (s *theatre) state([]string) string {
 	n := s.gw.Snapshot()
@@ -129,6 +161,7 @@ func (s *theatre) state([]string) string {
 // leavesNothing holds every script to this: once all timers have run out, no request is pending and no
 // transaction is left, and nothing panicked.
 func (s *theatre) leavesNothing() {
+	s.stopProbes()
 	time.Sleep(10 * time.Minute)
 	synctest.Wait()
 	n := s.gw.Snapshot()

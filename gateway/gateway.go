@@ -40,7 +40,8 @@ type Gateway struct {
 	trunks       *trunk.Set
 	registrar    *registrar.Registrar
 	proxy        *proxy.Proxy
-	network      proxy.Network // over transports and web
+	network      proxy.Network                     // over transports and web
+	phase        func(time.Duration) time.Duration // of the first probes; nil: random
 	hopTLS       map[*trunk.HopTLS]*transport.ClientTLS
 	core         *core
 	source       *policy.Source
@@ -86,6 +87,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	g.transactions = transaction.NewTable(transactions)
 	g.trunks = trunk.NewSet(trunk.Config{
 		Groups: cfg.Upstreams, Locator: trunk.NewLocator(cfg.Resolver.Servers, cfg.Resolver.Timeout), Prober: (*prober)(g), Changed: g.upstreamChanged,
+		Phase: g.phase,
 	})
 	g.wirePolicy(own, users)
 	if err := g.wireRegistrar(own); err != nil {

@@ -2,7 +2,6 @@ package trunk
 
 import (
 	"context"
-	"math/rand/v2"
 	"strconv"
 	"time"
 )
@@ -14,9 +13,6 @@ type Prober interface {
 	// more: it is a miss, and done need not be called.
 	Probe(t Target, within time.Duration, done func(status int, err error))
 }
-
-// phase spreads the first probes, so that not all go at once.
-func phase(over time.Duration) time.Duration { return rand.N(over) }
 
 // watch sends the probes when they are due, and ends what has a time to end.
 func (s *Set) watch(ctx context.Context) {
@@ -88,7 +84,7 @@ func (s *Set) tick(p *Peer, now time.Time) (next time.Time) {
 	send := false
 	if !p.cfg.Off && s.cfg.Prober != nil {
 		if p.due.IsZero() {
-			p.due = now.Add(s.phase(p.interval()))
+			p.due = now.Add(s.cfg.Phase(p.interval()))
 		}
 		if p.asked.IsZero() && !now.Before(p.due) {
 			send = true

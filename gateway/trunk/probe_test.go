@@ -57,12 +57,11 @@ func rig(t *testing.T, say says, groups ...Group) (s *Set, o *oracle, log func()
 	o = &oracle{start: time.Now(), says: say}
 	var mu sync.Mutex
 	var lines []string
-	s = NewSet(Config{Groups: groups, Prober: o, Changed: func(tr Transition) {
+	s = NewSet(Config{Groups: groups, Prober: o, Phase: func(time.Duration) time.Duration { return 0 }, Changed: func(tr Transition) {
 		mu.Lock()
 		defer mu.Unlock()
 		lines = append(lines, fmt.Sprintf("%g %s %s %v→%v (%s)", time.Since(o.start).Seconds(), tr.Upstream, tr.Hop, tr.From, tr.To, tr.Cause))
 	}})
-	s.phase = func(time.Duration) time.Duration { return 0 }
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Run(ctx) })

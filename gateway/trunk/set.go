@@ -2,6 +2,7 @@ package trunk
 
 import (
 	"context"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -29,6 +30,9 @@ type Config struct {
 	Groups  []Group
 	Locator Locator // nil where no hop has a name
 	Prober  Prober  // nil: nothing is probed
+	// Phase is when, within the time given, an address is probed first; nil: at random, so that
+	// not all are at once.
+	Phase func(within time.Duration) time.Duration
 	// Changed is told of each change of an address's state, in their order, by Run. Optional.
 	Changed func(Transition)
 }
@@ -47,7 +51,6 @@ type Set struct {
 	byHost map[string]string // hop host → group name
 	named  []*named
 	turns  map[string]*atomic.Uint64 // calls so far by group name
-	phase  func(time.Duration) time.Duration
 
 	now   atomic.Pointer[snapshot]
 	woken chan struct{}
@@ -92,8 +95,11 @@ type owned struct {
 // NewSet holds groups; it looks nothing up before Refresh or Run.
 func NewSet(cfg Config) *Set {
 	s := &Set{
-		cfg: cfg, byName: map[string]*Group{}, byHost: map[string]string{}, turns: map[string]*atomic.Uint64{}, phase: phase,
+		cfg: cfg, byName: map[string]*Group{}, byHost: map[string]string{}, turns: map[string]*atomic.Uint64{},
 		woken: make(chan struct{}, 1), known: map[*Hop]locate.Result{}, peers: map[peerKey]*Peer{},
+	}
+	if cfg.Phase == nil {
+		s.cfg.Phase = rand.N[time.Duration]
 	}
 	for i := range cfg.Groups {
 		g := cfg.Groups[i]
