@@ -52,7 +52,8 @@ func TestHopOfIsAHopOfThatUpstream(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, ok := id.HopOf(c.upstream, &u); got != c.want || ok != (c.want != proxy.Hop{}) {
+		got, ok := id.HopOf(c.upstream, &u)
+		if got.Addr != c.want.Addr || got.Transport != c.want.Transport || ok != (c.want != proxy.Hop{}) {
 			t.Errorf("%s: %s leads to %v (%v), want %v", c.upstream, c.uri, got, ok, c.want)
 		}
 	}
