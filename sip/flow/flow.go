@@ -86,6 +86,15 @@ func (f *Flow) Names() []Name {
 	return slices.Clone(f.names)
 }
 
+// Distrust closes a connection that we opened and over which nothing has come since: whoever is asked there does
+// not get the question. Others are left to their own keep-alives.
+func (f *Flow) Distrust(since time.Time) {
+	c, ok := f.Conn.(interface{ Heard() time.Time })
+	if ok && f.Info().Dialled && c.Heard().Before(since) {
+		f.Conn.Close(sip.CloseDead)
+	}
+}
+
 // Live reports whether the connection is still open.
 func (f *Flow) Live() bool { return !f.dead.Load() }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/fault"
 )
 
 // Watcher is told of what happens to flows, outside all locks of the table.
@@ -27,6 +28,7 @@ const (
 // that registered or called. All methods are safe for concurrent use.
 type Table struct {
 	watchers []Watcher
+	onPanic  fault.Handler
 	last     atomic.Uint64 // the newest id
 	open     [transports]atomic.Int64
 	opened   [transports]atomic.Uint64
@@ -58,6 +60,20 @@ func NewTable() *Table {
 
 // Watch adds w; all watchers are added before the first flow.
 func (t *Table) Watch(w Watcher) { t.watchers = append(t.watchers, w) }
+
+// OnPanic sets who is told of a watcher that panics, before the first flow; the other watchers hear of the
+// flow all the same. nil: the panic goes on.
+func (t *Table) OnPanic(h fault.Handler) { t.onPanic = h }
+
+func (t *Table) tellNamed(w Watcher, f *Flow, name Name, old *Flow) {
+	defer t.onPanic.Catch()
+	w.FlowNamed(f, name, old)
+}
+
+func (t *Table) tellClosed(w Watcher, f *Flow, why sip.CloseReason) {
+	defer t.onPanic.Catch()
+	w.FlowClosed(f, why)
+}
 
 var nameSeed = maphash.MakeSeed()
 
@@ -155,7 +171,7 @@ func (t *Table) Bind(f *Flow, name Name) {
 		t.settle(old)
 	}
 	for _, w := range t.watchers {
-		w.FlowNamed(f, name, old)
+		t.tellNamed(w, f, name, old)
 	}
 }
 
@@ -180,7 +196,7 @@ func (t *Table) Closed(f *Flow, why sip.CloseReason) {
 		return
 	}
 	for _, w := range t.watchers {
-		w.FlowClosed(f, why)
+		t.tellClosed(w, f, why)
 	}
 }
 

@@ -183,6 +183,7 @@ func (tx *Client) finalLocked(s clientState) {
 func (tx *Client) failLocked(err error) {
 	if err == ErrTimeout {
 		tx.table.counters.timedOut[tx.kind()].Add(1)
+		tx.flow.Distrust(time.Now().Add(-TimerB))
 	}
 	tx.failed = err
 	tx.terminateLocked()

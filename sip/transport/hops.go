@@ -197,7 +197,7 @@ func (h *hops) giveUp(d *dial, w *waiter) {
 	}
 	h.mu.Unlock()
 	if i >= 0 {
-		w.done(nil, os.ErrDeadlineExceeded)
+		h.tell(w, nil, os.ErrDeadlineExceeded)
 	}
 }
 
@@ -212,6 +212,12 @@ func (h *hops) begin(key hopKey, d *dial) bool {
 	l.readers.Add(1)
 	go func() {
 		defer l.readers.Done()
+		defer func() {
+			if v := recover(); v != nil {
+				l.faults.Pass(v)
+				h.finish(key, d, nil, errPanic)
+			}
+		}()
 		h.dial(key, d)
 	}()
 	return true
@@ -267,7 +273,12 @@ func (h *hops) dialled(key hopKey, d *dial, c *stream) {
 func (h *hops) finish(key hopKey, d *dial, f *flow.Flow, err error) {
 	count := &h.layer.count
 	h.mu.Lock()
-	delete(h.dialling, key)
+	if h.dialling[key] == d {
+		delete(h.dialling, key)
+	}
+	if err == nil && !usable(f) {
+		err = net.ErrClosed // it ended before it was entered, and nobody would take it out again
+	}
 	if err == nil {
 		count.Dialled.Add(1)
 		h.open[key] = f
@@ -284,8 +295,14 @@ func (h *hops) finish(key hopKey, d *dial, f *flow.Flow, err error) {
 		if w.timer != nil {
 			w.timer.Stop()
 		}
-		w.done(f, err)
+		h.tell(w, f, err)
 	}
+}
+
+// tell keeps a panic of one who waits from the others, and from the process: nobody else would catch it.
+func (h *hops) tell(w *waiter, f *flow.Flow, err error) {
+	defer h.layer.faults.Catch()
+	w.done(f, err)
 }
 
 // closed forgets a connection that ended.

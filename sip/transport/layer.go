@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/fault"
 	"github.com/ringway/ringway/sip/flow"
 )
 
@@ -27,8 +27,9 @@ type Config struct {
 	// Accepted is told of each connection that a peer has opened, before its first message: who
 	// is known by its address need not prove more. May be nil.
 	Accepted func(f *flow.Flow)
-	// Panicked is told of a panic in Receive or Bad; may be nil.
-	Panicked func(v any, stack []byte)
+	// Panicked is told of a panic in Receive, Bad or who waits for a hop; may be nil. None of them ends more than
+	// its connection.
+	Panicked fault.Handler
 	Listen   []Listen
 	// DialTLS is for connections to tls hops without roots of their own; nil: the system's roots.
 	DialTLS *tls.Config
@@ -66,6 +67,7 @@ type Layer struct {
 	cfg       Config
 	listeners []*listener
 	count     Counters
+	faults    fault.Handler // counts, and tells cfg.Panicked
 
 	conns    Quota // accepted
 	halfOpen Quota
@@ -84,6 +86,7 @@ type Layer struct {
 func New(cfg Config) (*Layer, error) {
 	setDefaults(&cfg)
 	l := &Layer{cfg: cfg, shakes: make(map[*Socket]struct{})}
+	l.faults = l.panicked
 	l.hops.init(l)
 	for i, entry := range cfg.Listen {
 		one, err := newListener(l, entry)
@@ -219,12 +222,11 @@ func (l *Layer) enter(c *stream) bool {
 	return true
 }
 
-// receive hands text to those who know SIP. This is the one place where their
-// panics are caught. err is the parser's.
+// receive hands text to those who know SIP. err is the parser's.
 func (l *Layer) receive(text string, f sip.Framing, from *flow.Flow) (panicked bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			l.panicked(v)
+			l.faults.Pass(v)
 			panicked = true
 		}
 	}()
@@ -242,9 +244,9 @@ func (l *Layer) receive(text string, f sip.Framing, from *flow.Flow) (panicked b
 	return false, err
 }
 
-func (l *Layer) panicked(v any) {
+func (l *Layer) panicked(v any, stack []byte) {
 	l.count.Panics.Add(1)
 	if l.cfg.Panicked != nil {
-		l.cfg.Panicked(v, debug.Stack())
+		l.cfg.Panicked(v, stack)
 	}
 }

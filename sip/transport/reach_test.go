@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -89,7 +90,7 @@ func TestReachRemembersRefusal(t *testing.T) {
 // A hop that drops SYNs costs TryTime once; who must have TCP waits DialTime.
 func TestReachBlackHole(t *testing.T) {
 	hole := blackHole(t)
-	g := start(t, func(c *Config) { c.TryTime, c.DialTime = 30*time.Millisecond, 300*time.Millisecond }, "udp://127.0.0.1:0")
+	g := start(t, func(c *Config) { c.TryTime, c.DialTime = 30*time.Millisecond, time.Hour }, "udp://127.0.0.1:0")
 	pinned := make(chan error, 1)
 	g.Reach(Hop{Addr: hole, Transport: sip.TCP}, 100, func(_ *flow.Flow, err error) { pinned <- err })
 	f, err := reach(g, Hop{Addr: hole}, 2000)
@@ -97,10 +98,16 @@ func TestReachBlackHole(t *testing.T) {
 		t.Fatal(f, err)
 	}
 	want(t, "pinned ended as early", len(pinned), 0)
+	g.hops.end() // as shutting down does
 	if err := <-pinned; err == nil {
 		t.Error("connected to a black hole")
 	}
 	want(t, "dialled", g.count.DialFailed.Load(), 1)
+	g = start(t, func(c *Config) { c.DialTime = 30 * time.Millisecond }, "udp://127.0.0.1:0")
+	var timeout net.Error
+	if _, err := reach(g, Hop{Addr: hole, Transport: sip.TCP}, 100); !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("pinned ended with %v, want its time to be over", err)
+	}
 }
 
 // blackHole is a listening port with a full backlog: SYNs are dropped.

@@ -25,6 +25,15 @@ const (
 	notSentLowat     = 64 << 10    // octets the kernel may hold that it could not send yet
 )
 
+// How long a peer may acknowledge nothing. The kernel counts unanswered keep-alives by the same clock, which
+// starts with the last octet heard: so clients get time for two of keepAlive's to be lost, and trunks have keep-alives of their own.
+const (
+	clientPatience = 90 * time.Second
+	trunkPatience  = 10 * time.Second
+)
+
+var trunkKeepAlive = net.KeepAliveConfig{Enable: true, Idle: 5 * time.Second, Interval: 2 * time.Second, Count: 3}
+
 // SendLimits say when a peer is taken for slow.
 type SendLimits struct {
 	Bytes int           // that wait for it
@@ -306,6 +315,12 @@ func (s *Socket) SetWriteDeadline(t time.Time) error {
 		return nil
 	}
 	return s.tcp.SetWriteDeadline(t)
+}
+
+// Trunk makes the kernel find out within some 10 s that the peer is gone, whether or not it is asked anything.
+func (s *Socket) Trunk() {
+	setUserTimeout(s.raw, trunkPatience)
+	s.tcp.SetKeepAliveConfig(trunkKeepAlive)
 }
 
 // Limit sets anew how much may wait for the peer, in octets and in writes, before it

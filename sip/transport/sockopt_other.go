@@ -2,6 +2,11 @@
 
 package transport
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 func setStreamOptions(syscall.RawConn) {}
+
+func setUserTimeout(syscall.RawConn, time.Duration) {}

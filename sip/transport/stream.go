@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ringway/ringway/sip"
@@ -27,6 +28,8 @@ const (
 var (
 	pong    = []byte("\r\n") // RFC 5626 §3.5.1
 	errStop = errors.New("closed by its reader")
+
+	errPanic = errors.New("panicked")
 )
 
 // stream is a TCP or TLS connection; it is the sip.Conn of its flow.
@@ -47,6 +50,8 @@ type stream struct {
 	keepAlive Rate
 	errors    Rate
 	trunk     bool
+
+	heard atomic.Int64 // when the peer of a dialled connection sent something last, in Unix ns
 
 	timer *time.Timer // while unproven; set before the reader starts
 }
@@ -72,6 +77,9 @@ func (c *stream) Close(why sip.CloseReason) {
 	c.sock.CloseWith(why)
 }
 
+// Heard is when the peer sent something last, of a connection that we opened.
+func (c *stream) Heard() time.Time { return time.Unix(0, c.heard.Load()) }
+
 // start enters c and reads it; false when everything ends.
 func (c *stream) start() bool {
 	c.sock.Async()
@@ -90,23 +98,37 @@ func (c *stream) start() bool {
 
 func (c *stream) setTrunk() {
 	c.trunk = true
+	c.sock.Trunk()
 	c.sock.Limit(trunkShare*c.layer.cfg.SendQueue, trunkWrites)
 }
 
 // watch closes a peer that has not proved who it is in time, however busy it keeps itself.
 func (c *stream) watch() {
 	if c.layer.cfg.Accepted != nil {
-		c.layer.cfg.Accepted(c.flow)
+		c.accepted()
 	}
 	c.timer = time.AfterFunc(c.layer.cfg.ProveTime, func() {
+		defer c.layer.faults.Catch()
 		if !c.flow.Proven() {
 			c.Close(sip.CloseUnproven)
 		}
 	})
 }
 
+// accepted tells of c; when that panics, c is read to its end all the same, which is near.
+func (c *stream) accepted() {
+	defer func() {
+		if v := recover(); v != nil {
+			c.layer.faults.Pass(v)
+			c.Close(sip.ClosePanic)
+		}
+	}()
+	c.layer.cfg.Accepted(c.flow)
+}
+
 func (c *stream) read() {
-	var err error
+	err := errPanic // until it is known better
+	defer c.layer.faults.Catch()
 	defer func() { c.end(err) }()
 	if c.conn == net.Conn(c.sock) {
 		err = c.sock.Loop(c.feed)
@@ -143,6 +165,8 @@ func (c *stream) end(err error) {
 	switch {
 	case err == io.EOF:
 		why = sip.CloseNormal
+	case err == errPanic:
+		why = sip.ClosePanic
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		why = sip.CloseProtocol // a message was begun and not completed
 	}
@@ -175,6 +199,9 @@ func (c *stream) drop() {
 
 // feed takes octets of the stream.
 func (c *stream) feed(p []byte) error {
+	if c.info.Dialled {
+		c.heard.Store(time.Now().UnixNano())
+	}
 	b := p
 	if c.part != nil {
 		*c.part = append(*c.part, p...)
@@ -269,11 +296,7 @@ func (c *stream) broken(b []byte, err error) error {
 		why = sip.CloseTooBig
 	}
 	defer c.Close(why)
-	defer func() {
-		if v := recover(); v != nil {
-			c.layer.panicked(v)
-		}
-	}()
+	defer c.layer.faults.Catch()
 	c.layer.count.Bad.Add(1)
 	m, _ := sip.Parse(string(b), sip.Stream)
 	c.layer.cfg.Bad(m, err, c.flow)
@@ -297,6 +320,7 @@ func (one *listener) accept() error {
 
 func (one *listener) accepted(t *net.TCPConn) {
 	l := one.layer
+	defer l.faults.Catch()
 	l.count.Accepted.Add(1)
 	from := addrPort(t.RemoteAddr()).Addr()
 	sock, err := NewSocket(t, l.cfg.sendLimits())
@@ -362,6 +386,7 @@ func (l *Layer) handshake(c *stream, t *tls.Conn, until time.Time, done func(err
 	l.shaking.Unlock()
 	go func() {
 		defer l.readers.Done()
+		defer l.faults.Catch()
 		c.sock.SetDeadline(until)
 		err := t.Handshake()
 		c.sock.SetDeadline(time.Time{})

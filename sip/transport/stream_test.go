@@ -102,22 +102,28 @@ func TestStreamBrokenFraming(t *testing.T) {
 // A peer has so long to prove who it is, and no longer for what it sends meanwhile (RFC 5626 §4.4.1
 // keep-alives, requests); one that has proved it, or is known by its address, stays.
 func TestStreamUnproven(t *testing.T) {
-	var trunk atomic.Bool
+	var next atomic.Pointer[string] // who connects next
+	comes := func(who string) { next.Store(&who) }
+	comes("alice")
 	g := start(t, func(c *Config) {
 		c.ProveTime = 60 * time.Millisecond
 		c.Accepted = func(f *flow.Flow) {
-			if trunk.Load() {
+			switch *next.Load() {
+			case "alice":
+				f.AuthenticatedAs("alice@example.com")
+			case "pbx":
 				f.SetUpstream("pbx")
 			}
 		}
 	}, "tcp://127.0.0.1:0")
 	proven := g.client("tcp", 0)
+	waitFor(t, func() bool { return g.count.Open.Load() == 1 })
 	proven.Write(message("a", 0))
-	(<-g.flows).AuthenticatedAs("alice@example.com")
-	trunk.Store(true)
+	<-g.flows
+	comes("pbx")
 	silent := g.client("tcp", 0) // a trunk's
 	waitFor(t, func() bool { return g.count.Open.Load() == 2 })
-	trunk.Store(false)
+	comes("nobody")
 	g.client("tcp", 0)
 	g.wantClosed(sip.CloseUnproven)
 	for busy := g.client("tcp", 0); ; {

@@ -195,6 +195,7 @@ func zoneID(a netip.Addr) uint32 {
 // datagram takes one that came in.
 func (s *udpSocket) datagram(b []byte, from netip.AddrPort) {
 	l := s.one.layer
+	defer l.faults.Catch()
 	l.count.Datagrams.Add(1)
 	if isSTUN(b) {
 		l.count.STUN.Add(1)
