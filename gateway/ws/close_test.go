@@ -36,14 +36,24 @@ func TestNoPongIsDead(t *testing.T) {
 	dead.SetPingHandler(func(string) error { return nil })
 	go dead.ReadMessage()
 	e.wantClosed(sip.CloseDead)
-	e2 := start(t, func(c *Config) { c.PingInterval, c.PongTime = time.Millisecond, 2*time.Second })
+	e2 := start(t, nil)
 	c := e2.dial()
-	c.SetPingHandler(func(string) error { return nil })
-	for range 50 { // over 50 pings none of which gets its pong
-		send(t, c, websocket.TextMessage, []byte("\r\n\r\n"))
-		receive(t, c)
-	}
-	want(t, "closed", len(e2.closed), 0)
+	send(t, c, websocket.TextMessage, message("a", 0))
+	f := (<-e2.flows).Conn.(*Flow)
+	<-e2.got
+	f.overdue()
+	send(t, c, websocket.TextMessage, []byte("\r\n\r\n"))
+	receive(t, c)
+	want(t, "a client that talks", f.due(), "")
+	f.overdue()
+	want(t, "a client that does not", f.due(), sip.CloseDead)
+}
+
+// overdue makes it the time by which the pong to a ping sent now has to be there.
+func (f *Flow) overdue() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch.pongBy, f.watch.heard = 1, f.heard.Load()
 }
 
 func TestPingProbe(t *testing.T) {
@@ -66,14 +76,22 @@ func TestPingProbe(t *testing.T) {
 }
 
 func TestUnproven(t *testing.T) {
-	e := start(t, func(c *Config) { c.ProveTime = 100 * time.Millisecond })
-	known, unknown := e.dial(), e.dial()
-	send(t, known, websocket.TextMessage, message("a", 0))
-	(<-e.flows).AuthenticatedAs("alice@example.com")
-	want(t, "close code", closeCode(t, unknown), websocket.ClosePolicyViolation)
+	e := start(t, func(c *Config) { c.ProveTime = 20 * time.Millisecond })
+	want(t, "close code", closeCode(t, e.dial()), websocket.ClosePolicyViolation)
 	e.wantClosed(sip.CloseUnproven)
-	send(t, known, websocket.TextMessage, message("b", 0))
-	<-e.flows
+	e = start(t, nil)
+	send(t, e.dial(), websocket.TextMessage, message("a", 0))
+	known := <-e.flows
+	f := known.Conn.(*Flow)
+	late := func() sip.CloseReason {
+		f.mu.Lock()
+		f.watch.proveBy = 1
+		f.mu.Unlock()
+		return f.due()
+	}
+	want(t, "unknown, when it is time", late(), sip.CloseUnproven)
+	known.AuthenticatedAs("alice@example.com")
+	want(t, "known, when it is time", late(), "")
 }
 
 func TestCloseCodesOut(t *testing.T) {
@@ -202,11 +220,7 @@ func TestShutdownCloses1012(t *testing.T) {
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	go func() {
-		c, stop := context.WithTimeout(ctx, 1100*time.Millisecond)
-		defer stop()
-		ended <- e.Shutdown(c)
-	}()
+	go func() { ended <- e.Shutdown(until{ctx, time.Now().Add(1100 * time.Millisecond)}) }() // 100 ms to spread them over
 	for _, c := range clients {
 		want(t, "close code", closeCode(t, c), websocket.CloseServiceRestart)
 		c.Close()
@@ -217,6 +231,14 @@ func TestShutdownCloses1012(t *testing.T) {
 	want(t, "open", e.count.Open.Load(), 0)
 	want(t, "flows in the table", e.table.Len(), 0)
 }
+
+// until is a context with an earlier deadline, which nobody enforces.
+type until struct {
+	context.Context
+	end time.Time
+}
+
+func (u until) Deadline() (time.Time, bool) { return u.end, true }
 
 func TestListenErrors(t *testing.T) {
 	for url, text := range map[string]string{

@@ -127,9 +127,10 @@ func TestHandshakeDraining(t *testing.T) {
 
 // Slowloris: a header of more than 16 KiB is refused, one that does not come cut.
 func TestHandshakeLimits(t *testing.T) {
-	e := start(t, func(c *Config) { c.HandshakeTime = 50 * time.Millisecond })
+	e := start(t, nil)
 	res, _ := e.handshake(http.Header{"Sec-Websocket-Protocol": {"sip"}, "X-Large": {strings.Repeat("x", 17<<10)}}, "/ws")
 	want(t, "status", res.StatusCode, 431)
+	e = start(t, func(c *Config) { c.HandshakeTime = 50 * time.Millisecond })
 	c, err := net.Dial("tcp", e.Addr(0).String())
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +144,7 @@ func TestHandshakeLimits(t *testing.T) {
 }
 
 func TestHalfOpenCap(t *testing.T) {
-	e := start(t, func(c *Config) { c.MaxHalfOpen, c.MaxWaiting = 3, -1 })
+	e := start(t, func(c *Config) { c.MaxHalfOpen, c.MaxWaiting, c.HandshakeTime = 3, -1, time.Hour })
 	c := e.dial() // upgraded: does not count
 	defer c.Close()
 	var idle []net.Conn

@@ -118,11 +118,12 @@ func (l *listener) admit() {
 		}
 		l.srv.count.Accepted.Add(1)
 		ok, refused := l.srv.room.enter(waiting{c, l, time.Now()}, remoteOf(c))
-		if refused {
-			l.srv.count.RefusedHalfOpen.Add(1)
-		}
-		if ok {
+		switch {
+		case ok:
 			l.hand(c)
+		case refused:
+			l.srv.count.RefusedHalfOpen.Add(1) // before the peer can know
+			reset(c)
 		}
 	}
 }

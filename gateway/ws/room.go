@@ -33,7 +33,7 @@ type waiting struct {
 	since time.Time
 }
 
-// enter reports whether w may go on; else it waits, or room has reset it.
+// enter reports whether w may go on, or is refused; else it waits, or room has reset it.
 func (r *room) enter(w waiting, from netip.Addr) (ok, refused bool) {
 	from = transport.Holder(from)
 	r.mu.Lock()
@@ -45,7 +45,6 @@ func (r *room) enter(w waiting, from netip.Addr) (ok, refused bool) {
 	case r.taken.Take(from, r.perAddr, r.all):
 		return true, false
 	case len(r.waiting[from]) >= r.waitPerAddr || r.waits >= r.all || r.taken.Total() >= r.all:
-		reset(w.tcp)
 		return false, true
 	}
 	if r.waiting == nil {
