@@ -35,6 +35,7 @@ type Config struct {
 	Limits        Limits
 
 	ReconnectGrace time.Duration // a lost WebSocket's binding and ringing branches live on so long
+	RelayExpires   time.Duration // registrations that an upstream keeps are refreshed so often
 	RingTimeout    time.Duration
 	DeadPeerBye    time.Duration // after so long the survivor of a dead peer gets a BYE
 	TryTimeout     time.Duration // for upstreams that have none of their own
@@ -54,7 +55,7 @@ type Config struct {
 type Domain struct {
 	Name      string   // in lower case
 	Aliases   []string // names and addresses that mean the same domain
-	Registrar string   // "local"
+	Registrar string   // "local", or the upstream that keeps its users
 }
 
 // Listener is one entry of listen.
@@ -148,6 +149,7 @@ var Default = Config{
 	},
 	Resolver:       Resolver{Timeout: 2 * time.Second},
 	ReconnectGrace: 5 * time.Second,
+	RelayExpires:   120 * time.Second,
 	RingTimeout:    120 * time.Second,
 	DeadPeerBye:    60 * time.Second,
 	TryTimeout:     2 * time.Second,

@@ -39,8 +39,17 @@ func (c *Config) validateDomains(d *decoder) {
 	if d.at["domain"] != nil && d.at["domains"] != nil {
 		d.problem("domain", "stands beside domains; move it there")
 	}
+	upstreams := map[string]bool{"local": true}
+	for i := range c.Upstreams {
+		upstreams[c.Upstreams[i].Name] = len(c.Upstreams[i].Hops) > 0
+	}
 	owner := map[string]string{}
 	for _, dom := range c.Domains {
+		if hops, known := upstreams[dom.Registrar]; !known {
+			d.problem("domains."+dom.Name+".registrar", "no upstream %q%s", dom.Registrar, suggest(dom.Registrar, upstreams))
+		} else if !hops {
+			d.problem("domains."+dom.Name+".registrar", "upstream %s has no hops to register at", dom.Registrar)
+		}
 		for _, name := range append([]string{dom.Name}, dom.Aliases...) {
 			if other, taken := owner[name]; taken {
 				d.problem("domains."+dom.Name, "%s belongs to %s already", name, other)
@@ -131,6 +140,9 @@ func (c *Config) validateLimits(d *decoder) {
 	if l.SendQueue < l.MessageSize {
 		d.problem("limits.send_queue", "does not hold one message of message_size (%d octets)", l.MessageSize)
 	}
+	if c.RelayExpires < 30*time.Second {
+		d.problem("relay_expires", "%s is too often; write at least 30s", c.RelayExpires)
+	}
 	if c.Ping < time.Second {
 		d.problem("ping", "%s is too often; write at least 1s", c.Ping)
 	}
@@ -171,7 +183,7 @@ func (c *Config) warn(d *decoder) {
 			d.problem(p.path, "a password in plain text; `ringway user hash %s@%s` prints the hashes to write in its place", c.Users[i].Name, c.Users[i].Realm)
 		}
 	}
-	if len(c.Users) == 0 {
+	if len(c.Users) == 0 && c.anyLocal() {
 		d.problem("users_file", "there are no users: nobody can register")
 	} else if info, err := os.Stat(c.UsersFile); err == nil && info.Mode().Perm()&0o007 != 0 {
 		d.problem("users_file", "everybody on this machine can read %s, and its hashes are as good as passwords; chmod o= it", c.UsersFile)
@@ -183,6 +195,11 @@ func (c *Config) warn(d *decoder) {
 		c.warnCertificate(d)
 	}
 	c.warnings = append(d.sorted(), d.foreign...)
+}
+
+// anyLocal reports whether some domain's users register here.
+func (c *Config) anyLocal() bool {
+	return slices.ContainsFunc(c.Domains, func(dom Domain) bool { return dom.Registrar == "local" })
 }
 
 func (c *Config) warnListen(d *decoder) {

@@ -35,6 +35,7 @@ func (c *Config) keys(d *decoder) keys {
 		}),
 		"limits":          d.table(c.Limits.keys(d)),
 		"reconnect_grace": d.duration(&c.ReconnectGrace),
+		"relay_expires":   d.duration(&c.RelayExpires),
 		"ring_timeout":    d.duration(&c.RingTimeout),
 		"dead_peer_bye":   d.duration(&c.DeadPeerBye),
 		"try_timeout":     d.duration(&c.TryTimeout),
@@ -101,7 +102,7 @@ func (c *Config) readDomains(d *decoder) func(string, ast.Node) {
 						})(path, n)
 					})
 				},
-				"registrar": d.oneOf(&dom.Registrar, "local"),
+				"registrar": d.string(&dom.Registrar),
 			})
 			c.Domains = append(c.Domains, dom)
 		})

@@ -245,6 +245,11 @@ func TestUpstreamsAndRoutes(t *testing.T) {
 			From: []netip.Prefix{netip.MustParsePrefix("192.0.2.64/26")},
 			Auth: &User{Name: "carrier", Realm: "example.com", MD5: md5, SHA256: sha256}},
 		{Name: "gate", TryTimeout: 2 * time.Second, Health: trunk.Defaults().Health, Trusted: true, Certificate: "gate.example.net"},
+		{Name: "provider", TryTimeout: 2 * time.Second, Health: trunk.Defaults().Health, Trusted: true,
+			Hops:    []trunk.Hop{{URI: "sip:192.0.2.9", Host: "192.0.2.9", Port: 5060, Addr: netip.MustParseAddr("192.0.2.9"), Weight: 1}},
+			Contact: trunk.ContactAlias, Unregister: true, EarlyMedia: trunk.EarlyMediaRing, Recurse: true,
+			Login:    &trunk.Login{User: "4930123", Password: "secret", Realm: "provider.example"},
+			Register: &trunk.Register{AOR: "sip:4930123@provider.example", Expires: 5 * time.Minute, Contact: "4930123"}},
 	}
 	if diff := cmp.Diff(wantUpstreams, got.Upstreams, plain); diff != "" {
 		t.Errorf("upstreams (-want +got):\n%s", diff)
@@ -281,7 +286,7 @@ func TestShippedDefaults(t *testing.T) {
 	}
 	d, got := newDecoder("ringway.yaml"), Default
 	got.Limits, got.Log = Limits{}, Log{} // so that a key that the file lacks shows
-	got.Admin, got.ReconnectGrace, got.RingTimeout, got.DeadPeerBye, got.TryTimeout, got.Ping, got.Pong, got.Resolver = "", 0, 0, 0, 0, 0, 0, Resolver{}
+	got.Admin, got.ReconnectGrace, got.RelayExpires, got.RingTimeout, got.DeadPeerBye, got.TryTimeout, got.Ping, got.Pong, got.Resolver = "", 0, 0, 0, 0, 0, 0, 0, Resolver{}
 	d.read(&got, "ringway.yaml", data)
 	table := got.keys(d)
 	if len(d.problems) > 0 {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -37,10 +38,17 @@ func (c *Config) readUpstreams(d *decoder) func(string, ast.Node) {
 				"from":        d.texts(addPrefix(&g.From)),
 				"try_timeout": d.duration(&g.TryTimeout),
 				"health":      d.readHealth(&g.Health),
-				"ruri_host":   d.readHostRule(&g.RURIHost),
+				"ruri_host":   word(d, &g.RURIHost, map[string]trunk.HostRule{"hop": trunk.HostOfHop, "keep": trunk.HostKept}),
 				"trusted":     d.bool(&g.Trusted),
 				"auth":        func(path string, n ast.Node) { c.readAuth(d, path, n, &g) },
 				"certificate": d.string(&g.Certificate),
+				"contact":     word(d, &g.Contact, map[string]trunk.ContactRule{"path": trunk.ContactPath, "alias": trunk.ContactAlias}),
+				"unregister":  d.bool(&g.Unregister),
+				"early_media": word(d, &g.EarlyMedia, map[string]trunk.EarlyMedia{
+					"pass": trunk.EarlyMediaPass, "strip": trunk.EarlyMediaStrip, "to-180": trunk.EarlyMediaRing}),
+				"redirects": word(d, &g.Recurse, map[string]bool{"forward": false, "recurse": true}),
+				"login":     func(path string, n ast.Node) { d.readLogin(path, n, &g) },
+				"register":  func(path string, n ast.Node) { d.readRegister(path, n, &g) },
 			})
 			c.Upstreams = append(c.Upstreams, g)
 		})
@@ -97,20 +105,6 @@ func (d *decoder) readSelection(dst *trunk.Selection) func(string, ast.Node) {
 	})
 }
 
-func (d *decoder) readHostRule(dst *trunk.HostRule) func(string, ast.Node) {
-	return d.parsed(func(s string) error {
-		switch s {
-		case "hop":
-			*dst = trunk.HostOfHop
-		case "keep":
-			*dst = trunk.HostKept
-		default:
-			return fmt.Errorf("%q is none of: hop, keep", s)
-		}
-		return nil
-	})
-}
-
 // readHealth reads health: off, or a mapping of times and counts.
 func (d *decoder) readHealth(h *trunk.HealthConfig) func(string, ast.Node) {
 	return func(path string, n ast.Node) {
@@ -129,6 +123,39 @@ func (d *decoder) readHealth(h *trunk.HealthConfig) func(string, ast.Node) {
 			return nil
 		})(path, n)
 	}
+}
+
+// readLogin reads what a provider asks us for. A hash will not do: a provider's realm
+// and algorithm are its own.
+func (d *decoder) readLogin(path string, n ast.Node, g *trunk.Group) {
+	g.Login = &trunk.Login{}
+	k := keys{"user": d.string(&g.Login.User), "realm": d.string(&g.Login.Realm)}
+	d.secret(k, "password", func(s string) error { g.Login.Password = s; return nil })
+	d.object(path, n, k)
+}
+
+func (d *decoder) readRegister(path string, n ast.Node, g *trunk.Group) {
+	g.Register = &trunk.Register{Expires: 10 * time.Minute}
+	d.object(path, n, keys{
+		"aor": d.parsed(func(s string) error {
+			g.Register.AOR = s
+			return checkAOR(s)
+		}),
+		"expires": d.duration(&g.Register.Expires),
+		"contact": d.parsed(func(s string) error {
+			g.Register.Contact = s
+			return CheckUserName(s)
+		}),
+	})
+}
+
+// checkAOR wants sip:user@domain.
+func checkAOR(s string) error {
+	u, err := sip.ParseURI(s)
+	if err != nil || !u.IsSIP() || u.User == "" {
+		return fmt.Errorf("%q is no address-of-record; write sip:4930123@provider.example", s)
+	}
+	return nil
 }
 
 func (c *Config) readAuth(d *decoder, path string, n ast.Node, g *trunk.Group) {
@@ -187,9 +214,32 @@ func (c *Config) validateUpstreams(d *decoder) {
 		if h := &g.Health; !h.Off && (h.Timeout > h.Interval || h.Timeout > h.DownInterval) {
 			d.problem(path+".health.timeout", "%s is longer than the time between two probes", h.Timeout)
 		}
+		d.validateProvider(path, g)
 		for j := range g.Hops {
 			d.validateHop(fmt.Sprintf("%s.hops[%d]", path, j), g, j)
 		}
+	}
+}
+
+// validateProvider checks what a provider is told.
+func (d *decoder) validateProvider(path string, g *trunk.Group) {
+	if l := g.Login; l != nil && (l.User == "" || l.Password == "") {
+		d.problem(path+".login", "needs user and password; write { user: NAME, password_file: FILE }")
+	}
+	r := g.Register
+	switch {
+	case r == nil:
+		return
+	case r.AOR == "":
+		d.problem(path+".register", "missing aor; write { aor: \"sip:4930123@provider.example\" }")
+		return
+	case len(g.Hops) == 0:
+		d.problem(path+".register", "there are no hops to register at")
+	case r.Expires < time.Minute:
+		d.problem(path+".register.expires", "%s is too short; write at least 1m", r.Expires)
+	}
+	if u, err := sip.ParseURI(r.AOR); err == nil && r.Contact == "" {
+		r.Contact = u.User
 	}
 }
 

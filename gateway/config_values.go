@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -143,6 +144,18 @@ func (d *decoder) oneOf(dst *string, words ...string) func(string, ast.Node) {
 			return fmt.Errorf("%q is none of: %s", s, strings.Join(words, ", "))
 		}
 		*dst = s
+		return nil
+	})
+}
+
+// word reads one of some words into what it stands for.
+func word[V any](d *decoder, dst *V, words map[string]V) func(string, ast.Node) {
+	return d.parsed(func(s string) error {
+		v, ok := words[s]
+		if !ok {
+			return fmt.Errorf("%q is none of: %s", s, strings.Join(slices.Sorted(maps.Keys(words)), ", "))
+		}
+		*dst = v
 		return nil
 	})
 }

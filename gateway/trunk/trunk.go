@@ -38,6 +38,52 @@ type Group struct {
 	// Certificate is the name in the client certificate that its requests are known
 	// by, instead of their address. "": by address.
 	Certificate string
+
+	// Contact says how the users of a relayed domain are named to it.
+	Contact ContactRule
+	// Unregister: it takes an un-REGISTER from us for a client that is gone.
+	Unregister bool
+	EarlyMedia EarlyMedia
+	// Recurse: its redirections (3xx) are followed here, not by the caller.
+	Recurse bool
+	// Login answers its challenges in the name of our callers; nil: they reach the caller.
+	Login *Login
+	// Register is what we register there ourselves; nil: nothing.
+	Register *Register
+}
+
+// ContactRule says how a relayed registration names the client.
+type ContactRule uint8
+
+// The rules; the first is the default.
+const (
+	ContactPath  ContactRule = iota // its Contact stays, a Path leads to it (RFC 3327)
+	ContactAlias                    // its Contact is one of ours, which stands for it
+)
+
+// EarlyMedia says what callers get of an upstream's answers before the final one. A
+// reliable one (RFC 3262) always passes.
+type EarlyMedia uint8
+
+// The choices; the first is the default.
+const (
+	EarlyMediaPass  EarlyMedia = iota
+	EarlyMediaStrip            // 183 without its body
+	EarlyMediaRing             // a 180 in its place
+)
+
+// Login is credentials that a provider asks for.
+type Login struct {
+	User     string
+	Password string
+	Realm    string // the only one that is answered; "": any
+}
+
+// Register is an address-of-record of a provider's that leads to us.
+type Register struct {
+	AOR     string // sip:user@domain
+	Expires time.Duration
+	Contact string // user part of our Contact
 }
 
 // Defaults is a group without a name and hops: what the configuration starts from.
