@@ -18,6 +18,12 @@ func (f *Flow) Resume() { f.read() }
 // always: whole messages in one frame, pings and pongs. From the first other
 // one on all is left to gorilla and to guard, which judge it.
 func (f *Flow) Arrived(b []byte) (taken int) {
+	defer func() {
+		if v := recover(); v != nil {
+			f.panicked(v)
+			taken = len(b)
+		}
+	}()
 	f.hear()
 	for taken < len(b) {
 		op, payload, n := plainFrame(b[taken:], f.srv.cfg.MaxMessage)

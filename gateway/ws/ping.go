@@ -48,6 +48,7 @@ func (f *Flow) untilLocked(now time.Duration) time.Duration {
 
 // tick does what is due.
 func (f *Flow) tick() {
+	defer f.srv.faults.Catch()
 	if why := f.due(); why != "" {
 		f.Close(why)
 	}
@@ -120,6 +121,7 @@ func (s *Server) Ping(to *flow.Flow, within time.Duration, done func(alive bool)
 }
 
 func (f *Flow) unanswered(p *probe) {
+	defer f.srv.faults.Catch()
 	f.mu.Lock()
 	waiting := false
 	for _, q := range f.probes {
@@ -141,6 +143,12 @@ func (f *Flow) answerProbes(alive bool) {
 	f.mu.Unlock()
 	for _, p := range probes {
 		p.timer.Stop()
-		p.done(alive)
+		f.answer(p, alive)
 	}
+}
+
+// answer keeps a panic of one who waits from the others.
+func (f *Flow) answer(p *probe, alive bool) {
+	defer f.srv.faults.Catch()
+	p.done(alive)
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"runtime/debug"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -33,20 +32,37 @@ var scratch = sync.Pool{New: func() any { b := make([]byte, 8<<10); return &b }}
 // for a message right here: a parked goroutine keeps its stack, and the collector halves one of which
 // a quarter is used, 8 KiB only below some 1.2 KiB of frames (TestIdleStack).
 func (f *Flow) read() {
+	if !f.readOn() {
+		f.ended()
+	}
+}
+
+// readOn reads until the flow is over, or parked.
+func (f *Flow) readOn() (parked bool) {
+	defer func() {
+		if v := recover(); v != nil {
+			f.panicked(v)
+		}
+	}()
 	for {
 		kind, r, err := f.ws.NextReader()
 		if err != nil {
 			f.Close(f.why(err))
-			break
+			return false
 		}
 		if !f.take(kind, r) {
-			break
+			return false
 		}
 		if f.park() {
-			return
+			return true
 		}
 	}
-	f.ended()
+}
+
+// panicked ends the flow whose reader has recovered v.
+func (f *Flow) panicked(v any) {
+	f.srv.faults.Pass(v)
+	f.Close(sip.ClosePanic)
 }
 
 // take reads and handles one message; false ends the flow.
@@ -145,11 +161,7 @@ func (f *Flow) blank(b []byte) []byte {
 func (f *Flow) deliver(text string, tooBig bool) (ok bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			f.srv.count.Panics.Add(1)
-			if f.srv.cfg.Panicked != nil {
-				f.srv.cfg.Panicked(v, debug.Stack())
-			}
-			f.Close(sip.ClosePanic)
+			f.panicked(v)
 			ok = false
 		}
 	}()

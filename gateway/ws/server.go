@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/fault"
 	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/transport"
 )
@@ -26,8 +27,9 @@ type Config struct {
 	Receive func(m *sip.Message, from *flow.Flow)
 	// Bad is given what the parser refused: m can be answered unless nil. nil: transport.Refuse.
 	Bad func(m *sip.Message, err error, from *flow.Flow)
-	// Panicked is told of a panic in Receive or Bad; may be nil.
-	Panicked func(v any, stack []byte)
+	// Panicked is told of a panic in Receive, Bad or who waits for a pong; may be nil. None of them ends more than
+	// its connection.
+	Panicked fault.Handler
 	// Pages serves what is not a WebSocket path; nil: 404.
 	Pages  http.Handler
 	Listen []Listen
@@ -71,6 +73,7 @@ type Server struct {
 	listeners []*listener
 	http      *http.Server
 	count     Counters
+	faults    fault.Handler // counts, and tells cfg.Panicked
 
 	draining atomic.Bool
 	room     room
@@ -88,6 +91,7 @@ type Server struct {
 func New(cfg Config) (*Server, error) {
 	setDefaults(&cfg)
 	s := &Server{cfg: cfg, epoch: time.Now()}
+	s.faults = s.panicked
 	s.room = room{perAddr: cfg.MaxHalfOpen, waitPerAddr: cfg.MaxWaiting, all: cfg.MaxFlows, patience: cfg.HandshakeTime}
 	for i, l := range cfg.Listen {
 		one, err := s.newListener(l)
@@ -130,6 +134,13 @@ func setDefaults(c *Config) {
 	c.PingInterval = cmp.Or(c.PingInterval, 25*time.Second)
 	c.PongTime = cmp.Or(c.PongTime, 10*time.Second)
 	c.MessageTime = cmp.Or(c.MessageTime, 30*time.Second)
+}
+
+func (s *Server) panicked(v any, stack []byte) {
+	s.count.Panics.Add(1)
+	if s.cfg.Panicked != nil {
+		s.cfg.Panicked(v, stack)
+	}
 }
 
 // Counters are live.

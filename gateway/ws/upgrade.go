@@ -45,6 +45,7 @@ var upgrader = websocket.Upgrader{
 }
 
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.faults.Catch() // net/http would swallow it
 	l := listenerOf(r)
 	switch {
 	case !slices.Contains(l.paths, r.URL.Path):
