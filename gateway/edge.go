@@ -69,6 +69,7 @@ func (g *Gateway) bound(aor string, f *flow.Flow) (names []flow.Name) {
 
 // bindingChanged logs and counts what happens to registrations (registrar.Config.OnEvent).
 func (g *Gateway) bindingChanged(e registrar.Event) {
+	defer g.panics().Catch() // the registrar calls it from its own loop, too
 	b := &e.Binding
 	g.count.binding(e.Change)
 	if e.Change == registrar.Unregistered {

@@ -69,6 +69,7 @@ func New(cfg *Config, log zerolog.Logger) (*Gateway, error) {
 func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	g.cfg, g.log, g.flows, g.ready = cfg, log, flow.NewTable(), make(chan struct{})
 	g.say("starting")
+	g.flows.OnPanic(g.panicked)
 	var err error
 	if g.keys, err = flow.OpenKeys(cfg.StateDir); err != nil {
 		return err
@@ -214,7 +215,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	ended := make(chan error, len(parts))
 	var running sync.WaitGroup
 	for _, part := range parts {
-		running.Go(func() { ended <- part(ctx) })
+		running.Go(func() { ended <- g.runPart(ctx, part) })
 	}
 	g.say("")
 	close(g.ready)

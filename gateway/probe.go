@@ -32,6 +32,7 @@ const probeSize = 600
 
 // Probe sends one OPTIONS.
 func (p *prober) Probe(t trunk.Target, within time.Duration, done func(status int, err error)) {
+	defer (*Gateway)(p).panics().Catch()
 	one := &probe{gateway: (*Gateway)(p), target: t, done: done, until: time.Now().Add(within)}
 	p.network.Reach(hopOf(&t), probeSize, one.reached)
 }
@@ -103,6 +104,7 @@ func (p *probe) Failed(_ *transaction.Client, err error) {
 
 // upstreamChanged logs that an address of an upstream went or came (trunk.Config.Changed).
 func (g *Gateway) upstreamChanged(t trunk.Transition) {
+	defer g.panics().Catch()
 	e := g.log.Info()
 	if t.To == trunk.Down || t.To == trunk.Busy {
 		e = g.log.Warn()

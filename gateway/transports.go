@@ -87,9 +87,3 @@ func (g *Gateway) dialled(t *trunk.Target) transport.Hop {
 	}
 	return h
 }
-
-// panicked counts and logs a panic that ended no more than what it happened in: a request, a connection, a timer's call.
-func (g *Gateway) panicked(v any, stack []byte) {
-	g.count.panics.Add(1)
-	g.log.Error().Interface("panic", v).Bytes("stack", stack).Msg("a handler panicked; the request or connection concerned was ended")
-}
