@@ -18,9 +18,9 @@ import (
 //
 // Invariants:
 //   - at most one final response is forwarded but for 2xx to INVITE;
-//   - every 2xx to INVITE is forwarded, also after another final, except that of a
-//     branch given up before (failover, dead flow) when something else has won: that
-//     one is acknowledged and ended by us;
+//   - every 2xx to INVITE is forwarded, also after another 2xx, but for two that would find
+//     nobody: after a final of 300 and above, and of a branch given up before (failover, dead flow) when something
+//     else has won. Those are acknowledged and ended by us (docs/adr/0008-late-answers-are-ended-by-us.md);
 //   - a non-2xx final is forwarded only when no target is pending;
 //   - a CANCEL goes to a branch only after its provisional (Client.Cancel sees to it).
 type responseContext struct {
@@ -311,7 +311,8 @@ func (rc *responseContext) provisionalLocked(b *branch, m *sip.Message) {
 	}
 }
 
-// successLocked forwards every 2xx to INVITE and the first to anything else (§16.7 steps 5 and 10).
+// successLocked forwards every 2xx to INVITE that finds its caller, and the first to anything else (§16.7
+// steps 5 and 10).
 func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 	b.heardLocked()
 	ghost := rc.final >= 300 || b.abandoned && rc.final != 0 && !b.won
