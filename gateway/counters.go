@@ -80,6 +80,9 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 		ClientTransactions: uint64(t.Live[transaction.ClientInvite] + t.Live[transaction.ClientOther]),
 		Requests:           map[string]uint64{}, Responses: map[string]uint64{}, Drops: map[string]uint64{},
 		Refused: g.refused(), Events: g.events(), Limited: g.limited(),
+		Transport: g.transportEvents(), TimedOut: map[string]uint64{}, Declined: map[string]uint64{}, Logins: g.logins(),
+		Repeated:     map[string]uint64{"request_sent": t.ResentRequests, "response_sent": t.ResentResponses, "request_absorbed": t.Absorbed},
+		Pending:      uint64(max(0, g.proxy.Counters.Contexts.Load())),
 		AuthFailures: uint64(g.digest.Stats.Failed.Load()), Panics: g.count.panics.Load(),
 		Fragmented: g.transports.Counters().Fragmented.Load(),
 	}
@@ -99,6 +102,13 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 	for class := 2; class < len(g.count.answered); class++ {
 		s.Responses[string(rune('0'+class))+"xx"] = g.count.answered[class].Load()
 	}
+	for class := 3; class <= 6; class++ {
+		s.Declined[string(rune('0'+class))+"xx"] = g.proxy.Counters.Refused(class)
+	}
+	for _, k := range transaction.Kinds() {
+		s.TimedOut[k.String()] = t.TimedOut[k]
+	}
+	s.CertificateEnds, s.CertificateFailed = g.certificates()
 	for _, d := range transaction.Drops() {
 		s.Drops[d.String()] = t.Drops[d]
 	}
@@ -115,6 +125,24 @@ func (g *Gateway) refused() map[string]uint64 {
 		"tcp_full": t.RefusedFull.Load(), "tls_handshake": t.RefusedShakes.Load(),
 		"half_open": c.RefusedHalfOpen.Load(), "draining": c.RefusedDraining.Load(), "full": c.RefusedFull.Load(),
 		"origin": c.RefusedOrigin.Load(), "subprotocol": c.RefusedSubprotocol.Load(), "upgrade": c.RefusedUpgrade.Load(),
+	}
+}
+
+func (g *Gateway) transportEvents() map[string]uint64 {
+	t := g.transports.Counters()
+	return map[string]uint64{
+		"dialled": t.Dialled.Load(), "dial_failed": t.DialFailed.Load(), "udp_fallback": t.FellBack.Load(),
+		"send_dropped": t.SendDropped.Load(), "send_failed": t.SendFailed.Load(), "stun": t.STUN.Load(),
+	}
+}
+
+// logins are what became of requests that need credentials.
+func (g *Gateway) logins() map[string]uint64 {
+	s := &g.digest.Stats
+	return map[string]uint64{
+		"challenged": uint64(s.Challenged.Load()), "proved": uint64(s.Proved.Load()), "failed": uint64(s.Failed.Load()),
+		"expired": uint64(s.Expired.Load()), "replayed": uint64(s.Replayed.Load()), "foreign": uint64(s.Foreign.Load()),
+		"malformed": uint64(s.Malformed.Load()),
 	}
 }
 

@@ -27,7 +27,7 @@ func TestEveryReasonIsDocumented(t *testing.T) {
 	}
 	s := g.Snapshot()
 	missing := func(page string) (names []string) {
-		for _, values := range []map[string]uint64{s.FlowsClosed, s.Drops, s.Refused, s.Events, s.Limited} {
+		for _, values := range []map[string]uint64{s.FlowsClosed, s.Drops, s.Refused, s.Events, s.Limited, s.Transport, s.TimedOut, s.Repeated, s.Logins} {
 			for _, v := range slices.Sorted(maps.Keys(values)) {
 				if !strings.Contains(page, "`"+v+"`") {
 					names = append(names, v)

@@ -49,6 +49,7 @@ type Gateway struct {
 	flood        *policy.Flood
 	count        counters
 	admin        *adminServer
+	certificate  *certificate // nil: no TLS
 
 	ready chan struct{}
 	state atomic.Pointer[string] // why not ready; "" when it is
@@ -210,7 +211,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	parts := []func(context.Context) error{
-		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.admin.run, g.rotateKeys, newMemory().run,
+		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.admin.run, g.rotateKeys, newMemory().run, g.certificate.watch,
 	}
 	ended := make(chan error, len(parts))
 	var running sync.WaitGroup

@@ -18,6 +18,7 @@ func (g *Gateway) wireTransports() error {
 		if cert, err = transport.LoadCertificate(c.Cert, c.Key); err != nil {
 			return err
 		}
+		g.certificate = &certificate{Certificate: cert, log: g.log}
 	}
 	var clients *x509.CertPool
 	if ca := g.cfg.TLS.ClientCA; ca != "" {

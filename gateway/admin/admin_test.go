@@ -74,6 +74,9 @@ func full() fixed {
 			{Name: "pbx", Hop: "10.0.0.1:5060/tcp", Up: true, Calls: 17, Downs: 18, Probe: 20 * time.Millisecond},
 			{Name: "pbx", Hop: "10.0.0.2:5060"},
 		},
+		Transport: map[string]uint64{"dialled": 19}, TimedOut: map[string]uint64{"client_invite": 20}, Repeated: map[string]uint64{"request_sent": 21},
+		Pending: 22, Declined: map[string]uint64{"4xx": 23}, Logins: map[string]uint64{"proved": 24},
+		CertificateEnds: map[string]uint64{"a.pem": 1_800_000_000}, CertificateFailed: map[string]uint64{"a.pem": 1},
 		AuthFailures: 11, Panics: 12, Fragmented: 13,
 	}
 }
@@ -96,6 +99,10 @@ func TestMetrics(t *testing.T) {
 		`ringway_upstream_calls{hop="10.0.0.1:5060/tcp",upstream="pbx"} 17`,
 		`ringway_upstream_downs_total{hop="10.0.0.1:5060/tcp",upstream="pbx"} 18`,
 		`ringway_upstream_probe_seconds{hop="10.0.0.1:5060/tcp",upstream="pbx"} 0.02`,
+		`ringway_transport_events_total{event="dialled"} 19`, `ringway_transactions_timed_out_total{kind="client_invite"} 20`,
+		`ringway_retransmissions_total{what="request_sent"} 21`, `ringway_requests_pending 22`,
+		`ringway_requests_declined_total{class="4xx"} 23`, `ringway_logins_total{result="proved"} 24`,
+		`ringway_certificate_not_after_seconds{file="a.pem"} 1.8e+09`, `ringway_certificate_failed{file="a.pem"} 1`,
 	} {
 		if !strings.Contains(body, "\n"+line+"\n") {
 			t.Errorf("/metrics lacks %s", line)

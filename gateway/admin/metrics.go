@@ -36,6 +36,16 @@ type Snapshot struct {
 
 	Upstreams []Upstream // each address of each upstream, now
 
+	Transport map[string]uint64 // what UDP, TCP and TLS did beside passing messages on, by event
+	TimedOut  map[string]uint64 // transactions, by kind
+	Repeated  map[string]uint64 // retransmissions, by what
+	Pending   uint64            // requests that the proxy has taken and not answered, now
+	Declined  map[string]uint64 // requests that the proxy answered itself, by class: 3xx to 6xx
+	Logins    map[string]uint64 // requests that were asked for credentials or brought some, by result
+
+	CertificateEnds   map[string]uint64 // when the certificate in use ends, Unix seconds, by file
+	CertificateFailed map[string]uint64 // 1: newer files cannot be used; by file
+
 	AuthFailures uint64
 	Panics       uint64
 	Fragmented   uint64 // UDP messages sent that do not fit into one packet
@@ -81,7 +91,7 @@ const (
 
 // metrics are all families of ours; docs/metrics.md describes each.
 var metrics = []metric{
-	labelled(gauge, "ringway_flows", "transport", "Connections and registered UDP peers open now.", func(s *Snapshot) map[string]uint64 { return s.Flows }),
+	labelled(gauge, "ringway_flows", "transport", "Connections open now, and UDP peers that have registered or called.", func(s *Snapshot) map[string]uint64 { return s.Flows }),
 	labelled(counter, "ringway_flows_opened_total", "transport", "Connections opened.", func(s *Snapshot) map[string]uint64 { return s.FlowsOpened }),
 	labelled(counter, "ringway_flows_closed_total", "reason", "Connections closed.", func(s *Snapshot) map[string]uint64 { return s.FlowsClosed }),
 	single(gauge, "ringway_bindings", "Contacts registered now.", func(s *Snapshot) uint64 { return s.Bindings }),
@@ -94,6 +104,14 @@ var metrics = []metric{
 	labelled(counter, "ringway_connections_refused_total", "reason", "Connections turned away.", func(s *Snapshot) map[string]uint64 { return s.Refused }),
 	labelled(counter, "ringway_proxy_events_total", "event", "What the proxy did beside passing messages on.", func(s *Snapshot) map[string]uint64 { return s.Events }),
 	labelled(counter, "ringway_limited_total", "limit", "Requests refused by a limit.", func(s *Snapshot) map[string]uint64 { return s.Limited }),
+	labelled(counter, "ringway_transport_events_total", "event", "What UDP, TCP and TLS did beside passing messages on.", func(s *Snapshot) map[string]uint64 { return s.Transport }),
+	labelled(counter, "ringway_transactions_timed_out_total", "kind", "Transactions that ended for want of an answer or ACK.", func(s *Snapshot) map[string]uint64 { return s.TimedOut }),
+	labelled(counter, "ringway_retransmissions_total", "what", "Messages that were sent or came again.", func(s *Snapshot) map[string]uint64 { return s.Repeated }),
+	single(gauge, "ringway_requests_pending", "Requests without a final response now.", func(s *Snapshot) uint64 { return s.Pending }),
+	labelled(counter, "ringway_requests_declined_total", "class", "Requests that the proxy answered itself.", func(s *Snapshot) map[string]uint64 { return s.Declined }),
+	labelled(counter, "ringway_logins_total", "result", "What became of requests that need credentials.", func(s *Snapshot) map[string]uint64 { return s.Logins }),
+	labelled(gauge, "ringway_certificate_not_after_seconds", "file", "When the certificate in use ends, in Unix time.", func(s *Snapshot) map[string]uint64 { return s.CertificateEnds }),
+	labelled(gauge, "ringway_certificate_failed", "file", "1 when newer files cannot be used.", func(s *Snapshot) map[string]uint64 { return s.CertificateFailed }),
 	single(counter, "ringway_auth_failures_total", "Credentials that were wrong.", func(s *Snapshot) uint64 { return s.AuthFailures }),
 	single(counter, "ringway_panics_total", "Handlers that panicked.", func(s *Snapshot) uint64 { return s.Panics }),
 	single(counter, "ringway_udp_fragmented_total", "UDP messages too long for one packet.", func(s *Snapshot) uint64 { return s.Fragmented }),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
 )
 
 // One call between two WebSocket clients and its end, with all that a forwarded
@@ -460,7 +461,7 @@ func TestNonInvite(t *testing.T) {
 				t.Errorf("alice got\n%s", s)
 			}
 		}
-		if r.proxy.Counters.Dropped(DropLate408) != 1 || r.proxy.Counters.Contexts.Load() != 0 {
+		if r.table.Stats().Drops[transaction.Unsent408] != 1 || r.proxy.Counters.Contexts.Load() != 0 {
 			t.Error("the 408 was not swallowed")
 		}
 	})

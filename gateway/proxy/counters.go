@@ -15,7 +15,6 @@ const (
 	DropAckSend                 // ACK that could not be sent
 	DropAckBad                  // ACK whose Route or Request-URI cannot be used
 	DropHeldFull                // held message beyond the bounds
-	DropLate408                 // 408 to a non-INVITE, not sent (RFC 4320 §4.2)
 	DropNoVia                   // response whose only Via is ours (§16.7 step 3)
 	DropForeignVia              // late response with other Vias than its request had (§16.7 step 3)
 	DropReturn                  // response to an upstream whose connection closed and that takes no other (§18.2.2)
@@ -25,7 +24,7 @@ const (
 
 // String is the label.
 func (d Drop) String() string {
-	return [...]string{"ack_no_token", "ack_stranger", "ack_unproven", "ack_away", "ack_hops", "ack_send", "ack_bad", "held_full", "late_408", "no_via", "foreign_via", "response_unreturned", "own_request"}[d]
+	return [...]string{"ack_no_token", "ack_stranger", "ack_unproven", "ack_away", "ack_hops", "ack_send", "ack_bad", "held_full", "no_via", "foreign_via", "response_unreturned", "own_request"}[d]
 }
 
 // Drops lists all reasons.

@@ -49,7 +49,6 @@ func (rc *responseContext) finishLocked(last *target) {
 	case status == 480 && a.msg == nil && last.current().path:
 		a.err = errFailed
 	case status == 408 && !rc.invite: // RFC 4320 §4.2: the transaction keeps it to itself
-		rc.p.Counters.drop(DropLate408)
 		a = answer{err: sip.Refuse(408, "Request Timeout")}
 	}
 	rc.final = a.status()

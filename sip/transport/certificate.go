@@ -66,6 +66,17 @@ func (c *Certificate) Current() *tls.Certificate {
 	return c.pair
 }
 
+// File is the certificate's.
+func (c *Certificate) File() string { return c.certFile }
+
+// Check looks at the files now and returns what Err does then.
+func (c *Certificate) Check() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reloadLocked(time.Now())
+	return c.err
+}
+
 // Err is why the newest files are not in use, nil when they are.
 func (c *Certificate) Err() error {
 	c.mu.Lock()
@@ -81,6 +92,7 @@ func (c *Certificate) reloadLocked(now time.Time) {
 		return
 	}
 	if stamp == c.stamp {
+		c.err = nil // what was wrong has gone
 		return
 	}
 	pair, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
