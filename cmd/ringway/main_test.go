@@ -29,10 +29,14 @@ type standIn struct {
 	stopped chan struct{}
 	stop    sync.Once
 	hangs   bool
+	reloads chan struct{}
+	drains  func() // told of Shutdown
 }
 
+func (s *standIn) Reload() { s.reloads <- struct{}{} }
+
 func newStandIn() *standIn {
-	s := &standIn{ready: make(chan struct{}), stopped: make(chan struct{})}
+	s := &standIn{ready: make(chan struct{}), stopped: make(chan struct{}), reloads: make(chan struct{}, 10)}
 	return s
 }
 
@@ -52,6 +56,9 @@ func (s *standIn) Run(ctx context.Context) error {
 }
 
 func (s *standIn) Shutdown(ctx context.Context) error {
+	if s.drains != nil {
+		s.drains()
+	}
 	if s.hangs {
 		<-ctx.Done()
 		return ctx.Err()
@@ -215,6 +222,32 @@ func TestSignals(t *testing.T) {
 	hanging.hangs = true
 	if _, exited := run(hanging, 2); exited != 1 {
 		t.Errorf("a second signal exits with %d, want 1", exited)
+	}
+}
+
+// A terminal that closes, or systemctl reload, cuts no calls: certificates are looked at, and while
+// it drains, SIGHUP is no second signal.
+func TestHangup(t *testing.T) {
+	s := newStandIn()
+	signals := make(chan os.Signal) // each is taken before the next
+	got := command(t, "", func(a *app) {
+		a.signals = signals
+		a.exit = func(int) { t.Error("ended at once") }
+		a.newServer = func(*gateway.Config, zerolog.Logger) (server, error) {
+			go func() {
+				<-s.ready
+				signals <- syscall.SIGHUP
+				signals <- syscall.SIGHUP
+				<-s.reloads
+				<-s.reloads
+				s.drains = func() { signals <- syscall.SIGHUP }
+				signals <- syscall.SIGTERM
+			}()
+			return s, nil
+		}
+	}, "run", configFile(t, goodConfig))
+	if got.code != 0 || strings.Count(got.stderr, "read at the next start") != 2 {
+		t.Errorf("run = %+v", got)
 	}
 }
 

@@ -21,6 +21,8 @@ type server interface {
 	Run(ctx context.Context) error
 	// Ready is closed once everything that is to be listened on is open.
 	Ready() <-chan struct{}
+	// Reload looks at what may change while it serves: certificates.
+	Reload()
 	// Shutdown lets what is under way finish, at most until ctx ends.
 	Shutdown(ctx context.Context) error
 }
@@ -29,7 +31,7 @@ func newServer(cfg *gateway.Config, log zerolog.Logger) (server, error) { return
 
 func stopSignals() <-chan os.Signal {
 	c := make(chan os.Signal, 2)
-	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	return c
 }
 
@@ -70,6 +72,11 @@ func (a *app) serve(cfg *gateway.Config, log zerolog.Logger, ready func()) error
 			notifySystemd("READY=1")
 			ready()
 		case sig := <-a.signals:
+			if sig == syscall.SIGHUP { // a terminal that closed, or systemctl reload: no reason to cut calls
+				log.Warn().Msg("SIGHUP: certificates are looked at; the rest of the configuration is read at the next start only")
+				gw.Reload()
+				continue
+			}
 			log.Info().Str("signal", sig.String()).Msg("stopping; a second signal ends at once")
 			notifySystemd("STOPPING=1")
 			return a.stop(gw, cancel, ended)
@@ -82,19 +89,24 @@ func (a *app) stop(gw server, cancel func(), ended <-chan error) error {
 	defer done()
 	drained := make(chan error, 1)
 	go func() { drained <- gw.Shutdown(ctx) }()
-	select {
-	case err := <-drained:
-		cancel()
-		if runErr := <-ended; runErr != nil && !errors.Is(runErr, context.Canceled) {
-			return runErr
+	for {
+		select {
+		case err := <-drained:
+			cancel()
+			if runErr := <-ended; runErr != nil && !errors.Is(runErr, context.Canceled) {
+				return runErr
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				return fmt.Errorf("calls were cut off: not finished after %s", a.drain)
+			}
+			return err
+		case sig := <-a.signals:
+			if sig == syscall.SIGHUP {
+				continue
+			}
+			a.exit(exitFailed)
+			return nil
 		}
-		if errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("calls were cut off: not finished after %s", a.drain)
-		}
-		return err
-	case <-a.signals:
-		a.exit(exitFailed)
-		return nil
 	}
 }
 
