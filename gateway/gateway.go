@@ -248,13 +248,14 @@ func (g *Gateway) listen() error {
 	return nil
 }
 
-// Shutdown takes no new calls, lets those in set-up finish, and closes the flows
-// with 1012 spread over the time until ctx's deadline.
+// Shutdown takes no new calls, lets those in set-up finish, ends what still rings, and
+// closes the flows with 1012 spread over the time until ctx's deadline.
 func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.say("draining")
 	g.transactions.Shutdown()
 	g.web.Drain()
 	g.settle(ctx)
+	g.proxy.Stop()
 	return errors.Join(g.web.Shutdown(ctx), g.transports.Shutdown(ctx))
 }
 

@@ -18,7 +18,8 @@ func ring(alice, bob *client) {
 	alice.want("SIP/2.0 180")
 }
 
-// A call that goes on ringing does not keep the gateway from ending in its time, in order.
+// A call that goes on ringing does not keep the gateway from ending in its time: its
+// callee is told CANCEL, its caller when to come again (RFC 3261 §21.5.4).
 func TestSIGTERMWhileRinging(t *testing.T) {
 	t.Parallel()
 	addr := freeAddr(t)
@@ -27,6 +28,10 @@ func TestSIGTERMWhileRinging(t *testing.T) {
 	ring(alice, bob)
 	p.signal(syscall.SIGTERM)
 	p.told("STOPPING=1")
+	if refusal := alice.want("SIP/2.0 503"); !strings.Contains(refusal, "Retry-After: ") {
+		t.Errorf("no Retry-After in %q", refusal)
+	}
+	bob.want("CANCEL ")
 	alice.want("closed 1012") // RFC 6455's registry: service restart
 	bob.want("closed 1012")
 	if code := p.code(); code != exitOK {

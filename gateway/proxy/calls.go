@@ -329,8 +329,12 @@ func (p *Proxy) Calls() []Call {
 	return all
 }
 
-// flowClosed: a peer is gone; after dead_peer_bye the survivor hears of it.
-func (s *callSide) flowClosed(*flow.Flow, sip.CloseReason) {
+// flowClosed: a peer is gone; after dead_peer_bye the survivor hears of it. A peer that
+// we close to restart is not gone: the call outlives us.
+func (s *callSide) flowClosed(_ *flow.Flow, why sip.CloseReason) {
+	if why == sip.CloseShutdown {
+		return
+	}
 	c := s.c
 	c.p.calls.mu.Lock()
 	s.gone = time.Now()

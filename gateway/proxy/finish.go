@@ -42,6 +42,8 @@ func (rc *responseContext) finishLocked(last *target) {
 	switch status := a.status(); {
 	case rc.cancelled && a.msg == nil:
 		a.err = errTerminated
+	case rc.stopped:
+		a = answer{err: restarting()}
 	case rc.timedOut && (a.msg == nil || status == 487 || status == 408):
 		a = answer{err: rc.ringTimeout()}
 	case status == 430 && !last.current().path:

@@ -58,6 +58,7 @@ type responseContext struct {
 
 	cancelled bool     // by the caller, or the caller is gone
 	timedOut  bool     // nobody answered for Times.Ring
+	stopped   bool     // by Stop
 	rung      bool     // some 101–199 came
 	decided   bool     // a 6xx came: nothing more is tried
 	reason    []string // Reason lines of the CANCELs
@@ -224,7 +225,7 @@ func (rc *responseContext) startGroupLocked() {
 
 // closedLocked reports that nothing new is to be sent.
 func (rc *responseContext) closedLocked() bool {
-	return rc.final != 0 || rc.cancelled || rc.timedOut || rc.decided
+	return rc.final != 0 || rc.cancelled || rc.timedOut || rc.stopped || rc.decided
 }
 
 // tryLocked starts the way that t stands at.
@@ -367,6 +368,7 @@ var (
 	nextHop      = reason(408, "Another server is tried")
 	lostFlow     = reason(480, "Connection lost")
 	unregistered = reason(480, "Unregistered")
+	stopping     = reason(503, "Restarting")
 )
 
 func reason(cause int, text string) []string {

@@ -302,6 +302,29 @@ func (t *Table) server(k key, from *flow.Flow) *Server {
 	return nil
 }
 
+// Invites lists the users of all INVITE server transactions without a final response.
+func (t *Table) Invites() (users []ServerUser) {
+	for i := range t.servers {
+		s := &t.servers[i]
+		s.RLock()
+		pending := make([]*Server, 0, len(s.byKey))
+		for _, tx := range s.byKey {
+			if tx.invite {
+				pending = append(pending, tx)
+			}
+		}
+		s.RUnlock()
+		for _, tx := range pending {
+			tx.mu.Lock()
+			if tx.state <= proceeding && tx.user != nil {
+				users = append(users, tx.user)
+			}
+			tx.mu.Unlock()
+		}
+	}
+	return users
+}
+
 // serverShard leaves the flow out: a key and its predecessors' are in one shard.
 func (t *Table) serverShard(k key) *serverShard { return &t.servers[k.a%shardCount] }
 
