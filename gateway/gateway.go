@@ -73,7 +73,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	g.flows.OnPanic(g.panicked)
 	var err error
 	if g.keys, err = flow.OpenKeys(cfg.StateDir); err != nil {
-		return err
+		return fmt.Errorf("state_dir: %w", err)
 	}
 	own, err := newOwn(cfg, net.InterfaceAddrs)
 	if err != nil {
