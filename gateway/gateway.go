@@ -101,7 +101,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	if err := g.wireTransports(); err != nil {
 		return err
 	}
-	for _, w := range []flow.Watcher{&g.count, g.registrar, g.proxy} {
+	for _, w := range []flow.Watcher{&g.count, newFlowLog(log), g.registrar, g.proxy} {
 		g.flows.Watch(w)
 	}
 	g.admin = newAdmin(g)

@@ -30,7 +30,7 @@ type Flow struct {
 	sip.Conn
 	ID ID
 
-	heard atomic.Int64 // unix seconds, of an adopted UDP peer
+	heard atomic.Int64 // unix seconds: when a connection was opened, an adopted UDP peer last heard
 	dead  atomic.Bool
 
 	// Guarded by mu, which is a leaf: nothing is called under it.
@@ -94,6 +94,9 @@ func (f *Flow) Distrust(since time.Time) {
 		f.Conn.Close(sip.CloseDead)
 	}
 }
+
+// Opened is when the connection was opened, to the second.
+func (f *Flow) Opened() time.Time { return time.Unix(f.heard.Load(), 0) }
 
 // Live reports whether the connection is still open.
 func (f *Flow) Live() bool { return !f.dead.Load() }

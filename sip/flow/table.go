@@ -91,6 +91,7 @@ func (t *Table) Open(c sip.Conn) *Flow {
 }
 
 func (t *Table) enter(f *Flow) {
+	f.touch()
 	s := t.idShard(f.ID)
 	s.Lock()
 	s.byID[f.ID] = f
