@@ -39,7 +39,7 @@ func TestHopDiesAndComesBack(t *testing.T) {
 		if at := l.talk(alice); at != first {
 			t.Errorf("%s has the call, want the first hop, which is back", at)
 		}
-		if n := len(one.invites()); n != 1 {
+		if n := len(one.logged("INVITE")); n != 1 {
 			t.Errorf("%d calls reached the hop that came back, want 1", n)
 		}
 		l.over()

@@ -43,10 +43,11 @@ func (p *process) kill() {
 	<-p.done
 }
 
-// invites are the Call-IDs of the INVITEs that reached a server, without retransmissions.
-func (s *sipp) invites() (ids []string) {
+// logged are the Call-IDs in the lines that a scenario wrote with a word before them. A server
+// writes INVITE, without retransmissions.
+func (s *sipp) logged(word string) (ids []string) {
 	for line := range strings.Lines(s.file("calls")) {
-		if _, id, ok := strings.Cut(strings.TrimSpace(line), "INVITE "); ok {
+		if id, ok := strings.CutPrefix(strings.TrimSpace(line), word+" "); ok {
 			ids = append(ids, id)
 		}
 	}

@@ -23,7 +23,7 @@ import (
 // it one by one, so a message too many is as wrong as one too few.
 type phone struct {
 	*siptest.UA
-	t     *testing.T
+	t     testing.TB
 	came  chan struct{} // something did
 	inbox []siptest.Seen
 	seen  []string // for a test that fails

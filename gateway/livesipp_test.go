@@ -20,7 +20,7 @@ import (
 )
 
 // program finds a program that a test needs; a test without it proves nothing.
-func program(t *testing.T, name, pkg string) string {
+func program(t testing.TB, name, pkg string) string {
 	t.Helper()
 	for _, path := range []string{name, "/usr/sbin/" + name} {
 		if found, err := exec.LookPath(path); err == nil {
@@ -33,7 +33,7 @@ func program(t *testing.T, name, pkg string) string {
 
 // process is a peer that runs until it ends or the test does.
 type process struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 	cmd  *exec.Cmd
 	out  logs
@@ -42,7 +42,7 @@ type process struct {
 }
 
 // run starts a program in a directory, with its children in a process group of their own.
-func run(t *testing.T, dir, path string, args ...string) *process {
+func run(t testing.TB, dir, path string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, name: filepath.Base(path), cmd: exec.Command(path, args...), done: make(chan struct{})}
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, &p.out, &p.out
@@ -163,6 +163,18 @@ func (s *sipp) succeeds() {
 	}
 	if s.err != nil {
 		s.t.Fatalf("SIPp at %s: %v", s.at, s.err)
+	}
+}
+
+// ends waits until SIPp has placed that many calls, whatever became of them.
+func (s *sipp) ends(calls int) {
+	s.t.Helper()
+	limit := time.NewTimer(time.Duration(calls)*20*time.Millisecond + time.Minute)
+	defer limit.Stop()
+	select {
+	case <-s.done:
+	case <-limit.C:
+		s.t.Fatalf("SIPp at %s does not end", s.at)
 	}
 }
 

@@ -30,7 +30,7 @@ const password = "secret"
 
 // live is a whole gateway on real sockets of a loopback network of its own.
 type live struct {
-	t    *testing.T
+	t    testing.TB
 	g    *gateway.Gateway
 	net  int            // third octet of its addresses
 	sip  netip.AddrPort // UDP and TCP
@@ -61,7 +61,7 @@ func (l *logs) String() string {
 var networks atomic.Int32
 
 // newNet reserves a loopback network: its addresses are nobody else's.
-func newNet(t *testing.T) *live {
+func newNet(t testing.TB) *live {
 	l := &live{t: t, net: int(networks.Add(1)), log: &logs{}}
 	l.sip, l.ws = l.free(70), l.free(70)
 	return l

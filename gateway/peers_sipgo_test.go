@@ -16,7 +16,7 @@ import (
 
 // desk is a desk phone: sipgo's user agent over UDP or TCP.
 type desk struct {
-	t         *testing.T
+	t         testing.TB
 	ctx       context.Context
 	transport string // as in a Via
 	at        string
