@@ -155,7 +155,7 @@ func BenchmarkFramer(b *testing.B) {
 	text := []byte(benchInvite())
 	b.ReportAllocs()
 	for b.Loop() {
-		if n, err := FrameLength(text); n != len(text) || err != nil {
+		if n, err := frameLength(text); n != len(text) || err != nil {
 			b.Fatal(n, err)
 		}
 	}
@@ -192,7 +192,7 @@ func TestHotPathAllocations(t *testing.T) {
 				_ = v
 			}
 		}},
-		{"frame", 0, func() { _, _ = FrameLength(text) }},
+		{"frame", 0, func() { _, _ = frameLength(text) }},
 	} {
 		if got := testing.AllocsPerRun(100, c.run); got > c.want {
 			t.Errorf("%s: %v allocations, want %v", c.name, got, c.want)

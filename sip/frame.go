@@ -5,14 +5,6 @@ import (
 	"strconv"
 )
 
-// FrameLength returns the length of the first message in a stream's buffer, 0
-// while more octets are needed. Leading CRLFs (RFC 5626 §4.4.1) are the caller's.
-// It looks at all of b each time: a Framer does not.
-func FrameLength(b []byte) (n int, err error) {
-	var f Framer
-	return f.Next(b)
-}
-
 // Framer finds where messages end in a stream, which comes in pieces of any
 // size; it looks at each octet of a header once. The zero Framer is ready.
 type Framer struct {
@@ -71,7 +63,7 @@ func (f *Framer) step(b []byte) (more bool, err *StatusError) {
 		f.seen = end - 1
 		return false, nil
 	}
-	if f.seen = end; isBlank(b[end]) && f.line > 0 {
+	if f.seen = end; IsBlank(b[end]) && f.line > 0 {
 		return true, nil
 	}
 	if f.line > 0 {
@@ -101,7 +93,7 @@ func (f *Framer) field(line []byte) *StatusError {
 	if f.fields++; f.fields > maxFields {
 		return Refuse(513, "Message Too Large: more than 256 header fields")
 	}
-	if c := lower(line[0]); c != 'l' && c != 'c' {
+	if c := Lower(line[0]); c != 'l' && c != 'c' {
 		return nil
 	}
 	name, value, _ := bytes.Cut(line, []byte{':'})

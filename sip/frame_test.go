@@ -77,7 +77,7 @@ func TestFramer(t *testing.T) { // RFC 3261 §18.3
 	if err != nil || len(got) != 3 || got[0] != len(one) || got[1] != len(folded) || got[2] != len(none) {
 		t.Errorf("lengths %v %v, want %d %d %d", got, err, len(one), len(folded), len(none))
 	}
-	if n, err := FrameLength([]byte(one + folded)); n != len(one) || err != nil {
+	if n, err := frameLength([]byte(one + folded)); n != len(one) || err != nil {
 		t.Error(n, err)
 	}
 }
@@ -99,7 +99,7 @@ func TestFramerRefuses(t *testing.T) {
 		{"announced too large", request("l: 65536"), "513 Message Too Large: over 64 KiB"},
 		{"announced absurdly large", request("l: 18446744073709551617"), "513 Message Too Large: over 64 KiB"},
 	} {
-		if _, err := FrameLength([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := frameLength([]byte(c.text)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: at once: %v, want %q", c.name, err, c.want)
 		}
 		if _, err := feed(t, c.text); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -135,11 +135,17 @@ func TestFramerMax(t *testing.T) {
 func TestStreamRefusalIsAnswerable(t *testing.T) {
 	for _, line := range []string{"Content-Length: 70000", "Content-Length: x", "X: y"} {
 		text := request(line)
-		if _, err := FrameLength([]byte(text)); err == nil {
+		if _, err := frameLength([]byte(text)); err == nil {
 			t.Errorf("%s: framed", line)
 		}
 		if m, err := Parse(text, Stream); m == nil || err == nil {
 			t.Errorf("%s: %v", line, err)
 		}
 	}
+}
+
+// frameLength is the length of the message that b begins with.
+func frameLength(b []byte) (n int, err error) {
+	var f Framer
+	return f.Next(b)
 }

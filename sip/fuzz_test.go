@@ -204,7 +204,7 @@ func FuzzFrame(f *testing.F) {
 	f.Add(request("l: 1")+"x"+request("Content-Length\t:\r\n 2 ")+"yz", byte(7))
 	f.Fuzz(func(t *testing.T, text string, step byte) {
 		b := []byte(text)
-		whole, wholeErr := FrameLength(b)
+		whole, wholeErr := frameLength(b)
 		var fr Framer
 		n, err := 0, error(nil)
 		for end := 0; end < len(b) && n == 0 && err == nil; {

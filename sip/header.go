@@ -115,7 +115,7 @@ func HeaderNamed(name string) Header {
 // longForm is the long name of a compact form, and any other name itself.
 func longForm(name string) string {
 	if len(name) == 1 {
-		if c := lower(name[0]); c <= 'z' && compactForms[c] != "" {
+		if c := Lower(name[0]); c <= 'z' && compactForms[c] != "" {
 			return compactForms[c]
 		}
 	}

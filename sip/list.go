@@ -35,7 +35,7 @@ func cutValue(s string) (value, rest string, more bool) {
 // unclosed quote or bracket takes all the rest into the value.
 func nextValue(s string) (value, rest string) {
 	value, rest, _ = cutValue(s)
-	return value, rest[skipBlanks(rest, 0):]
+	return value, rest[SkipBlanks(rest, 0):]
 }
 
 // listComma is the index of the first comma that separates values, or -1.

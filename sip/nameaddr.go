@@ -39,7 +39,7 @@ func ParseNameAddr(s string) (NameAddr, error) {
 		if !cleanQuoted(s[:e]) {
 			return NameAddr{}, errQuoted
 		}
-		i := skipBlanks(s, e)
+		i := SkipBlanks(s, e)
 		if i == len(s) || s[i] != '<' {
 			return NameAddr{}, errNoBracket
 		}
@@ -51,7 +51,7 @@ func ParseNameAddr(s string) (NameAddr, error) {
 	}
 	display := trimBlanks(s[:lt])
 	for i := 0; i < len(display); i++ {
-		if charClasses[display[i]]&displayChar == 0 && !isBlank(display[i]) {
+		if charClasses[display[i]]&displayChar == 0 && !IsBlank(display[i]) {
 			return NameAddr{}, errDisplay
 		}
 	}
@@ -76,7 +76,7 @@ func bracketed(display, s string) (NameAddr, error) {
 
 func addrSpec(s string) (NameAddr, error) {
 	end := 0
-	for end < len(s) && s[end] != ';' && !isBlank(s[end]) {
+	for end < len(s) && s[end] != ';' && !IsBlank(s[end]) {
 		if s[end] == ',' || s[end] == '?' {
 			return NameAddr{}, errNeedBracket
 		}

@@ -58,22 +58,22 @@ func (p Params) All() iter.Seq2[string, string] {
 // cutParam cuts the first ";name=value" off s, blanks aside. It is lenient:
 // checkParams has said before whether s is right.
 func cutParam(s string) (name, raw, rest string) {
-	i := skipBlanks(s, 0)
+	i := SkipBlanks(s, 0)
 	if i < len(s) && s[i] == ';' {
-		i = skipBlanks(s, i+1)
+		i = SkipBlanks(s, i+1)
 	}
 	start := i
-	for i < len(s) && s[i] != ';' && s[i] != '=' && !isBlank(s[i]) {
+	for i < len(s) && s[i] != ';' && s[i] != '=' && !IsBlank(s[i]) {
 		i++
 	}
 	name = s[start:i]
-	i = skipBlanks(s, i)
+	i = SkipBlanks(s, i)
 	if i < len(s) && s[i] == '=' {
-		i = skipBlanks(s, i+1)
+		i = SkipBlanks(s, i+1)
 		start = i
 		i = valueEnd(s, i)
 		raw = s[start:i]
-		i = skipBlanks(s, i)
+		i = SkipBlanks(s, i)
 	}
 	if i < len(s) && s[i] != ';' { // junk: go on with the next parameter
 		if n := strings.IndexByte(s[i:], ';'); n >= 0 {
@@ -92,7 +92,7 @@ func valueEnd(s string, i int) int {
 		}
 		return len(s)
 	}
-	for i < len(s) && s[i] != ';' && !isBlank(s[i]) {
+	for i < len(s) && s[i] != ';' && !IsBlank(s[i]) {
 		i++
 	}
 	return i
@@ -123,7 +123,7 @@ func unquote(s string) string {
 // says its +sip.instance twice when it is to have a reg-id too. An unquoted value may hold more
 // than the grammar has: branches and tags in base64 are common.
 func checkParams(s string) (Params, error) {
-	i := skipBlanks(s, 0)
+	i := SkipBlanks(s, 0)
 	if i == len(s) {
 		return "", nil
 	}
@@ -184,13 +184,13 @@ func repeats(s, param string) bool {
 // paramAt checks the one parameter whose ';' is s[i]: its name is
 // s[start:end], next is the following ';' or the end.
 func paramAt(s string, i int) (start, end, next int, err error) {
-	start = skipBlanks(s, i+1)
+	start = SkipBlanks(s, i+1)
 	i = spanFrom(s, start, tokenChar)
 	if end = i; start == end {
 		return 0, 0, 0, errParamName
 	}
-	if i = skipBlanks(s, i); i < len(s) && s[i] == '=' {
-		i = skipBlanks(s, i+1)
+	if i = SkipBlanks(s, i); i < len(s) && s[i] == '=' {
+		i = SkipBlanks(s, i+1)
 		if i < len(s) && s[i] == '"' {
 			q := i
 			if i = quotedEnd(s, q); i < 0 {
@@ -202,7 +202,7 @@ func paramAt(s string, i int) (start, end, next int, err error) {
 		} else {
 			i = spanFrom(s, i, valueChar)
 		}
-		i = skipBlanks(s, i)
+		i = SkipBlanks(s, i)
 	}
 	if i < len(s) && s[i] != ';' {
 		return 0, 0, 0, errParamValue

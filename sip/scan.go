@@ -132,7 +132,7 @@ func (s *scan) lineEnd(pos int, foldable bool) (end int, folded bool) {
 			continue
 		}
 		s.crs++
-		if foldable && i < len(s.text) && isBlank(s.text[i]) {
+		if foldable && i < len(s.text) && IsBlank(s.text[i]) {
 			folded = true
 			continue
 		}
@@ -189,7 +189,7 @@ func (s *scan) field(pos, end int, folded bool) {
 		return
 	}
 	nameLen := colon
-	for nameLen > 0 && isBlank(line[nameLen-1]) {
+	for nameLen > 0 && IsBlank(line[nameLen-1]) {
 		nameLen--
 	}
 	name := line[:nameLen]

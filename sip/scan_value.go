@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"strings"
 	"unicode"
 )
@@ -27,7 +28,7 @@ func (s *scan) startLine() int {
 	} else {
 		s.requestLine(line)
 	}
-	if end < len(s.text) && isBlank(s.text[end]) {
+	if end < len(s.text) && IsBlank(s.text[end]) {
 		s.bad("blank before the first header name")
 	}
 	return end
@@ -101,7 +102,7 @@ func (s *scan) requestURI(uri string) {
 // otherScheme reports whether uri has a scheme that is neither sip nor sips.
 func otherScheme(uri string) bool {
 	colon := strings.IndexByte(uri, ':')
-	if colon <= 0 || lower(uri[0]) < 'a' || lower(uri[0]) > 'z' || span(uri[:colon], schemeChar) != colon {
+	if colon <= 0 || Lower(uri[0]) < 'a' || Lower(uri[0]) > 'z' || span(uri[:colon], schemeChar) != colon {
 		return false
 	}
 	return !EqualFold(uri[:colon], "sip") && !EqualFold(uri[:colon], "sips")
@@ -206,7 +207,7 @@ func (s *scan) callID(v string) {
 func (s *scan) cseq(v string) {
 	digits, method := v, ""
 	if i := strings.IndexAny(v, " \t"); i >= 0 {
-		digits, method = v[:i], v[skipBlanks(v, i):]
+		digits, method = v[:i], v[SkipBlanks(v, i):]
 	}
 	if !isDigits(digits) || method == "" || span(method, tokenChar) != len(method) {
 		s.bad("malformed CSeq")
@@ -246,8 +247,19 @@ func decimal[T ~string | ~[]byte](digits T) (n uint64) {
 	return n
 }
 
-// internMethod returns the constant of a known method: it compares fast and keeps no message alive.
-func internMethod(m string) string {
+// internMethod returns the constant of a known method, which compares fast and keeps no message alive, or m.
+func internMethod(m string) string { return cmp.Or(knownMethod(m), m) }
+
+// OwnMethod is m without the message that it is part of.
+func OwnMethod(m string) string {
+	if known := knownMethod(m); known != "" {
+		return known
+	}
+	return strings.Clone(m)
+}
+
+// knownMethod is "" for one that is not known.
+func knownMethod(m string) string {
 	switch m {
 	case "INVITE":
 		return "INVITE"
@@ -278,5 +290,5 @@ func internMethod(m string) string {
 	case "PUBLISH":
 		return "PUBLISH"
 	}
-	return m
+	return ""
 }

@@ -36,7 +36,7 @@ type URI struct {
 // ParseURI reads a URI (RFC 3261 §25.1); the strings of the result are parts of s.
 func ParseURI(s string) (URI, error) {
 	i := strings.IndexByte(s, ':')
-	if i <= 0 || lower(s[0]) < 'a' || lower(s[0]) > 'z' || span(s[:i], schemeChar) != i {
+	if i <= 0 || Lower(s[0]) < 'a' || Lower(s[0]) > 'z' || span(s[:i], schemeChar) != i {
 		return URI{}, errNoScheme
 	}
 	u := URI{Scheme: s[:i]}
@@ -285,7 +285,7 @@ func (u *URI) AppendAOR(dst []byte) []byte {
 	}
 	host := strings.TrimSuffix(u.Host, ".")
 	for i := 0; i < len(host); i++ {
-		dst = append(dst, lower(host[i]))
+		dst = append(dst, Lower(host[i]))
 	}
 	return dst
 }

@@ -88,12 +88,13 @@ func escapeAt(s string, i int) bool {
 		charClasses[s[i+1]]&charClasses[s[i+2]]&hexChar != 0
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+// IsBlank reports whether c is SP or HTAB.
+func IsBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// skipBlanks is the first index from i on that holds no blank. Values are unfolded
+// SkipBlanks is the first index from i on that holds no blank. Values are unfolded
 // before they get here, so CR and LF are errors like any other control character.
-func skipBlanks(s string, i int) int {
-	for i < len(s) && isBlank(s[i]) {
+func SkipBlanks(s string, i int) int {
+	for i < len(s) && IsBlank(s[i]) {
 		i++
 	}
 	return i
@@ -101,17 +102,17 @@ func skipBlanks(s string, i int) int {
 
 // trimBlanks cuts SP and HTAB from both ends.
 func trimBlanks(s string) string {
-	for len(s) > 0 && isBlank(s[0]) {
+	for len(s) > 0 && IsBlank(s[0]) {
 		s = s[1:]
 	}
-	for len(s) > 0 && isBlank(s[len(s)-1]) {
+	for len(s) > 0 && IsBlank(s[len(s)-1]) {
 		s = s[:len(s)-1]
 	}
 	return s
 }
 
-// lower is c in lower case, ASCII only.
-func lower(c byte) byte {
+// Lower is c in lower case, ASCII only.
+func Lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		c |= 0x20
 	}
@@ -125,7 +126,7 @@ func EqualFold(a, b string) bool {
 		return false
 	}
 	for i := 0; i < len(a); i++ {
-		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {
+		if a[i] != b[i] && Lower(a[i]) != Lower(b[i]) {
 			return false
 		}
 	}
@@ -139,7 +140,7 @@ func hexDigit(c byte) byte {
 	if c <= '9' {
 		return c - '0'
 	}
-	return lower(c) - 'a' + 10
+	return Lower(c) - 'a' + 10
 }
 
 // Unescape undoes all escapes of s, which is s itself when there are none.

@@ -102,7 +102,7 @@ func equalEscaped(a, b string, fold bool) bool {
 		var x, y uint16
 		x, a = nextOctet(a)
 		y, b = nextOctet(b)
-		if x != y && !(fold && x < 256 && y < 256 && lower(byte(x)) == lower(byte(y))) {
+		if x != y && !(fold && x < 256 && y < 256 && Lower(byte(x)) == Lower(byte(y))) {
 			return false
 		}
 	}

@@ -38,9 +38,9 @@ func ParseVia(s string) (ViaValue, error) {
 		return ViaValue{}, err
 	}
 	v.Host = s[i : i+n]
-	i = skipBlanks(s, i+n)
+	i = SkipBlanks(s, i+n)
 	if i < len(s) && s[i] == ':' {
-		i = skipBlanks(s, i+1)
+		i = SkipBlanks(s, i+1)
 		if v.Port, n, err = portAt(s[i:]); err != nil {
 			return ViaValue{}, err
 		}
@@ -70,10 +70,10 @@ func sentProtocol(s string) (transport string, i int, err error) {
 	if i == len(s) {
 		return "", 0, errNoSentBy
 	}
-	if !isBlank(s[i]) {
+	if !IsBlank(s[i]) {
 		return "", 0, errTransport
 	}
-	return transport, skipBlanks(s, i), nil
+	return transport, SkipBlanks(s, i), nil
 }
 
 // slowProtocol is the index behind "SIP / 2.0 /" and the blanks after it, or -1.
@@ -81,19 +81,19 @@ func slowProtocol(s string) int {
 	if len(s) < 3 || !EqualFold(s[:3], "SIP") {
 		return -1
 	}
-	i := skipBlanks(s, 3)
+	i := SkipBlanks(s, 3)
 	if i == len(s) || s[i] != '/' {
 		return -1
 	}
-	i = skipBlanks(s, i+1)
+	i = SkipBlanks(s, i+1)
 	if len(s)-i < 3 || s[i:i+3] != "2.0" {
 		return -1
 	}
-	i = skipBlanks(s, i+3)
+	i = SkipBlanks(s, i+3)
 	if i == len(s) || s[i] != '/' {
 		return -1
 	}
-	return skipBlanks(s, i+1)
+	return SkipBlanks(s, i+1)
 }
 
 // String writes the value without the blanks between its components.

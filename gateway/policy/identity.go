@@ -43,7 +43,7 @@ var (
 	errNotTo         = sip.Refuse(403, "Forbidden: credentials are not those of the user in To")
 )
 
-// Admit implements Stage.
+// Admit is the step of admission that asks who it is.
 func (i *Identity) Admit(req *sip.Message, from *flow.Flow) error {
 	switch req.Method() {
 	case "ACK", "CANCEL":

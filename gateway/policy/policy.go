@@ -14,12 +14,6 @@ import (
 	"github.com/ringway/ringway/sip/flow"
 )
 
-// Stage is one step of admission.
-type Stage interface {
-	// Admit returns nil to let the request pass, or a *sip.StatusError.
-	Admit(req *sip.Message, from *flow.Flow) error
-}
-
 // Domains says what is ours.
 type Domains interface {
 	// AOR is the canonical address-of-record of a URI in a domain of ours,

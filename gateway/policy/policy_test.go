@@ -54,7 +54,7 @@ type room struct {
 	source *Source
 	flood  *Flood
 	id     *Identity
-	stages []Stage
+	stages []stage
 }
 
 func newRoom(t testing.TB) *room {
@@ -79,7 +79,7 @@ func newRoom(t testing.TB) *room {
 	r.id = &Identity{Domains: domains{}, Flood: r.flood, Realm: "example.org",
 		Digest: &Digest{Authority: digest.New(digest.Config{TTL: time.Minute, Now: now}), Users: users,
 			Logins: NewLogins(LoginLimit{Failures: maxFailures, Penalty: blockedFor}, now)}}
-	r.stages = []Stage{r.flood, r.id}
+	r.stages = []stage{r.flood, r.id}
 	return r
 }
 
@@ -173,3 +173,8 @@ const (
 	alice = "<sip:alice@example.org>"
 	bob   = "<sip:bob@example.org>"
 )
+
+// stage is a step of admission, as the gateway sees it.
+type stage interface {
+	Admit(req *sip.Message, from *flow.Flow) error
+}

@@ -60,7 +60,7 @@ func NewFlood(limit FloodLimit, now func() time.Time) *Flood {
 	return &Flood{every: every, burst: time.Duration(limit.Burst) * every, peers: newCells(now), addresses: newCells(now)}
 }
 
-// Admit implements Stage. On UDP, where there is nothing to close, a peer that goes
+// Admit is the step of admission that comes first. On UDP, where there is nothing to close, a peer that goes
 // on too fast is served at the allowed pace. What is forged in the name of an upstream or of
 // a UDP peer that has registered is never held against it.
 func (l *Flood) Admit(_ *sip.Message, from *flow.Flow) error {

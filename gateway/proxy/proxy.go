@@ -34,9 +34,6 @@ type Config struct {
 	// Authenticate proves who is behind a flow by the request's credentials: nil,
 	// or the *sip.StatusError (407) to answer with.
 	Authenticate func(req *sip.Message, from *flow.Flow) error
-	// Speaks reports whether what the peer proved to be covers name, for a flow that name is
-	// not bound to, where the proxy does not know it itself (after a restart). Optional.
-	Speaks func(f *flow.Flow, name flow.Name) bool
 	// Bound are the names of aor's user agents on f, asked for a flow that several users share. Optional.
 	Bound func(aor string, f *flow.Flow) []flow.Name
 	// Branch is run over each copy of a request before it leaves (header hygiene, SDP); an error ends the branch

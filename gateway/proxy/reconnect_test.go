@@ -159,7 +159,6 @@ func TestOneUsersMessagesToHimselfBreakNobodysReconnect(t *testing.T) {
 // A valid token on a flow that has proved nothing: 407, and then it is a party if it is.
 func TestInDialogFromUnknownFlowIsChallenged(t *testing.T) {
 	bubble(t, func(r *rig) {
-		r.proxy.Speaks = nil
 		alice, bob := r.phone("alice", ""), r.phone("bob", "")
 		r.aors["bob"] = []Target{bob.target()}
 		from, _ := r.call(alice, bob, "bob", "c1")

@@ -198,7 +198,7 @@ func (p *Proxy) isParty(t flow.Token, from *flow.Flow) bool {
 			return true
 		}
 	}
-	return p.sameUser(t.Name, from) || p.Speaks != nil && p.Speaks(from, t.Name)
+	return p.sameUser(t.Name, from)
 }
 
 // nameOf is the name that stands for from in the Caller's token: of several that of the user

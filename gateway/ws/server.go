@@ -146,9 +146,6 @@ func (s *Server) panicked(v any, stack []byte) {
 // Counters are live.
 func (s *Server) Counters() *Counters { return &s.count }
 
-// HalfOpen is the number of connections without a WebSocket.
-func (s *Server) HalfOpen() int { return s.room.taken.Total() }
-
 // Listen opens all listeners, or none and says in one line which could not be opened.
 func (s *Server) Listen() error {
 	for _, l := range s.listeners {

@@ -40,7 +40,10 @@ func (e *edge) wantClosed(why sip.CloseReason) {
 	e.t.Helper()
 	want(e.t, "close reason", <-e.closed, why)
 }
-func (e *edge) url() string { return "ws://" + e.Addr(0).String() + "/ws" }
+
+// HalfOpen is the number of connections without a WebSocket.
+func (e *edge) HalfOpen() int { return e.room.taken.Total() }
+func (e *edge) url() string   { return "ws://" + e.Addr(0).String() + "/ws" }
 func want[T comparable](t testing.TB, what string, got, want T) {
 	t.Helper()
 	if got != want {

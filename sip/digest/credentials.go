@@ -43,7 +43,7 @@ func IsBearer(value string) bool { return scheme(value, "Bearer") }
 
 func scheme(value, name string) bool {
 	n := len(name)
-	return len(value) > n && isBlank(value[n]) && sip.EqualFold(value[:n], name)
+	return len(value) > n && sip.IsBlank(value[n]) && sip.EqualFold(value[:n], name)
 }
 
 // ParseCredentials reads an Authorization value. The strings of the result are
@@ -129,7 +129,7 @@ func (w *walk) next() bool {
 	if w.err != nil {
 		return false
 	}
-	for w.i < len(w.s) && (isBlank(w.s[w.i]) || w.s[w.i] == ',') {
+	for w.i < len(w.s) && (sip.IsBlank(w.s[w.i]) || w.s[w.i] == ',') {
 		w.i++
 	}
 	if w.i == len(w.s) {
@@ -161,11 +161,11 @@ func param(s string, i int) (name, value string, next int, err error) {
 		i++
 	}
 	name = s[start:i]
-	i = skipBlanks(s, i)
+	i = sip.SkipBlanks(s, i)
 	if name == "" || i == len(s) || s[i] != '=' {
 		return "", "", 0, errSyntax
 	}
-	i = skipBlanks(s, i+1)
+	i = sip.SkipBlanks(s, i+1)
 	if i < len(s) && s[i] == '"' {
 		start = i + 1
 		if i, err = quoteEnd(s, start); err != nil {
@@ -180,7 +180,7 @@ func param(s string, i int) (name, value string, next int, err error) {
 		}
 		value = s[start:i]
 	}
-	if i = skipBlanks(s, i); i < len(s) && s[i] != ',' {
+	if i = sip.SkipBlanks(s, i); i < len(s) && s[i] != ',' {
 		return "", "", 0, errSyntax
 	}
 	return name, value, i, nil
@@ -227,15 +227,6 @@ func makeOctets() (t [256]byte) {
 		}
 	}
 	return t
-}
-
-func isBlank(c byte) bool { return c == ' ' || c == '\t' }
-
-func skipBlanks(s string, i int) int {
-	for i < len(s) && isBlank(s[i]) {
-		i++
-	}
-	return i
 }
 
 // offersAuth reports whether a qop list has "auth" in it.

@@ -267,12 +267,12 @@ func TestForgottenNonceIsUsedUp(t *testing.T) {
 func TestRestartForgetsNonces(t *testing.T) {
 	r := newRoom(t)
 	key := []byte("0123456789abcdef0123456789abcdef")
-	r.a = New(Config{TTL: ttl, Key: key, Now: r.clock.now})
+	r.a = New(Config{TTL: ttl, key: key, Now: r.clock.now})
 	r.clock.t = r.clock.t.Add(time.Second)
 	v := r.answer(r.challenge(0, MD5), "alice", "alice-pw", "00000001")
 	r.want(v, 0, OK, nil)
 	r.clock.t = r.clock.t.Add(time.Second)
-	r.a = New(Config{TTL: ttl, Key: key, Now: r.clock.now})
+	r.a = New(Config{TTL: ttl, key: key, Now: r.clock.now})
 	r.clock.t = r.clock.t.Add(time.Second)
 	r.want(v, 0, Stale, ErrReplayed)
 }

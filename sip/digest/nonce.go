@@ -46,17 +46,18 @@ type scratch struct {
 // Config is what an Authority needs.
 type Config struct {
 	TTL time.Duration // how long a nonce can be used
-	// Key signs the nonces; nil: a random one. They are of no use after a restart, even
-	// under the same key: which were used is forgotten.
-	Key []byte
 	// Now is nil for time.Now, of which only the monotonic part counts: setting the clock
 	// harms no nonce.
 	Now func() time.Time
+
+	// key signs the nonces; nil: a random one. They are of no use after a restart, even
+	// under the same key: which were used is forgotten.
+	key []byte
 }
 
 // New returns an authority.
 func New(cfg Config) *Authority {
-	now, key := cfg.Now, cfg.Key
+	now, key := cfg.Now, cfg.key
 	if now == nil {
 		now = time.Now
 	}

@@ -1,6 +1,10 @@
 package transaction
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"github.com/ringway/ringway/sip"
+)
 
 // cookie begins the branches of RFC 3261 (§8.1.1.7).
 const cookie = "z9hG4bK"
@@ -38,23 +42,7 @@ func ParseBranch(branch string) (id, loop uint64, ok bool) {
 
 // hasCookie tells an RFC 3261 branch from an older one; the cookie alone is no branch.
 func hasCookie(branch string) bool {
-	return len(branch) > len(cookie) && equalFold(branch[:len(cookie)], cookie)
-}
-
-func equalFold(a, b string) bool {
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
+	return len(branch) > len(cookie) && sip.EqualFold(branch[:len(cookie)], cookie)
 }
 
 const hexDigits = "0123456789abcdef"
@@ -68,7 +56,7 @@ func appendHex(dst []byte, n uint64) []byte {
 
 func parseHex(s string) (n uint64, ok bool) {
 	for i := range len(s) {
-		c := lower(s[i])
+		c := sip.Lower(s[i])
 		switch {
 		case '0' <= c && c <= '9':
 			n = n<<4 | uint64(c-'0')

@@ -3,7 +3,6 @@ package transaction
 import (
 	"hash/maphash"
 	"strconv"
-	"strings"
 
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
@@ -61,7 +60,7 @@ func appendOldIdentity(dst []byte, m *sip.Message, via *sip.ViaValue, method str
 
 func appendSentBy(dst []byte, via *sip.ViaValue) []byte {
 	for i := range len(via.Host) {
-		dst = append(dst, lower(via.Host[i]))
+		dst = append(dst, sip.Lower(via.Host[i]))
 	}
 	return strconv.AppendUint(append(dst, 0), uint64(via.Port), 10)
 }
@@ -73,17 +72,4 @@ func appendSentBy(dst []byte, via *sip.ViaValue) []byte {
 func (k key) tag() string {
 	var buf [16]byte
 	return string(appendHex(buf[:0], k.a^k.b<<32^k.b>>32))
-}
-
-// methodName returns s without keeping the message that it is part of.
-func methodName(s string) string {
-	for _, known := range [...]string{
-		"INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "INFO", "UPDATE",
-		"PRACK", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH",
-	} {
-		if s == known {
-			return known
-		}
-	}
-	return strings.Clone(s)
 }

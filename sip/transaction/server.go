@@ -51,7 +51,7 @@ type Server struct {
 }
 
 func newServer(t *Table, m *sip.Message, k key, from *flow.Flow) *Server {
-	method := methodName(m.Method())
+	method := sip.OwnMethod(m.Method())
 	return &Server{
 		table: t, key: k, method: method, invite: method == "INVITE",
 		reliable: from.Info().Transport.Reliable(), flow: from, req: m,

@@ -407,7 +407,7 @@ func mayCancel(of, from *flow.Flow) bool {
 // in the branch (see AppendBranch); method is the request's.
 func (t *Table) Client(id uint64, method string, to *flow.Flow, u ClientUser) *Client {
 	return &Client{
-		table: t, id: id, method: methodName(method), invite: method == "INVITE",
+		table: t, id: id, method: sip.OwnMethod(method), invite: method == "INVITE",
 		reliable: to.Info().Transport.Reliable(), flow: to, user: u,
 	}
 }
