@@ -271,6 +271,9 @@ func (l *live) udpSocket(at netip.AddrPort) *udpWire {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	if at.Addr().Is6() {
+		return &udpWire{c, l.sip6}
+	}
 	return &udpWire{c, l.sip}
 }
 
@@ -307,9 +310,13 @@ func (l *live) tcpCaller(name string, at netip.AddrPort) *phone {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+	return l.play(name, siptest.UAOptions{Transport: sip.TCP, AOR: "pbx@" + at.String()}, newTCPWire(c), at)
+}
+
+func newTCPWire(c net.Conn) *tcpWire {
 	w := &tcpWire{c: c, opened: make(chan struct{})}
 	close(w.opened)
-	return l.play(name, siptest.UAOptions{Transport: sip.TCP, AOR: "pbx@" + at.String()}, w, at)
+	return w
 }
 
 func (w *tcpWire) Write(text string) {

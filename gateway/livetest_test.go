@@ -35,7 +35,8 @@ type live struct {
 	net  int            // third octet of its addresses
 	sip  netip.AddrPort // UDP and TCP
 	ws   netip.AddrPort
-	more []string // URLs of further listeners
+	sip6 netip.AddrPort // the same over IPv6, where a test listens there
+	more []string       // URLs of further listeners
 	log  *logs
 	stop func()
 }
