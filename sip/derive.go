@@ -1,6 +1,9 @@
 package sip
 
-import "strconv"
+import (
+	"cmp"
+	"strconv"
+)
 
 // AppendAck writes the ACK to a non-2xx final response (RFC 3261 §17.1.1.3):
 // Request-URI, our one Via, Route, From, Call-ID, CSeq number of the spliced request, To of resp.
@@ -34,7 +37,7 @@ func (s *Splice) appendHead(dst []byte, method string) []byte {
 	dst = s.appendFirst(dst, From)
 	dst = s.appendFirst(dst, CallID)
 	dst = append(dst, "CSeq: "...)
-	dst = strconv.AppendUint(dst, uint64(s.msg.cseq), 10)
+	dst = strconv.AppendUint(dst, uint64(cmp.Or(s.cseq, s.msg.cseq)), 10)
 	dst = append(append(dst, ' '), method...)
 	return append(dst, "\r\n"...)
 }

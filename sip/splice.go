@@ -3,6 +3,7 @@ package sip
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -16,6 +17,9 @@ type Splice struct {
 	ed  edits
 	// popped values of the message's own, from the front and from the back.
 	vias, routes, lastRoutes uint8
+	bodiless                 bool
+	cseq                     uint32 // another than the message's, 0: none
+	uri                      string // likewise
 }
 
 // Splice returns a splice of m without changes.
@@ -34,7 +38,51 @@ func (s *Splice) Message() *Message { return s.msg }
 
 // SetURI replaces the Request-URI.
 func (s *Splice) SetURI(uri string) {
+	s.uri = uri
 	s.ed.set(edit{at: s.msg.target, end: s.msg.targetTo, kind: uriPiece, text: uri})
+}
+
+// URI is the Request-URI that the copy has, "" for a response.
+func (s *Splice) URI() string {
+	if s.uri != "" {
+		return s.uri
+	}
+	return s.msg.RequestURI()
+}
+
+// SetCSeq gives the copy another sequence number, and its ACK and CANCEL with it.
+func (s *Splice) SetCSeq(n uint32) {
+	if f := s.msg.first(CSeq); f != nil {
+		s.cseq = n
+		s.Replace(*f, strconv.FormatUint(uint64(n), 10)+" "+s.msg.method)
+	}
+}
+
+// SetStatus gives a response another status; without effect on a request.
+func (s *Splice) SetStatus(code int, reason string) {
+	if s.msg.status != 0 {
+		at := uint16(len("SIP/2.0 "))
+		s.ed.set(edit{at: at, end: s.msg.targetTo, kind: uriPiece, text: strconv.Itoa(code) + " " + reason})
+	}
+}
+
+// DropBody leaves the body out, and the header lines that describe it.
+func (s *Splice) DropBody() {
+	s.bodiless = true
+	for i := range s.msg.fields {
+		f := &s.msg.fields[i]
+		name := s.msg.Name(*f)
+		switch {
+		case f.Header == ContentLength:
+			s.ed.set(edit{at: f.valStart, end: f.valEnd, kind: valuePiece, text: "0"})
+		case f.Header == ContentType || len(name) > len("Content-") && EqualFold(name[:len("Content-")], "Content-") || EqualFold(name, "e"):
+			s.Remove(*f)
+		}
+	}
+	if !s.msg.present.has(ContentLength) {
+		at := uint16(s.msg.head - 2)
+		s.ed.set(edit{at: at, end: at, kind: lengthLine, name: "Content-Length", numbered: true})
+	}
 }
 
 // PushVia puts a Via line of ours before the first (RFC 3261 §16.6 step 8); calling
@@ -285,5 +333,8 @@ func (s *Splice) Append(dst []byte) []byte {
 	m := s.msg
 	dst = slices.Grow(dst, len(m.text)+s.ed.growth())
 	dst = s.ed.appendRange(dst, m.text, 0, uint16(m.head-1), true)
+	if s.bodiless {
+		return append(dst, '\n')
+	}
 	return append(dst, m.text[m.head-1:]...)
 }

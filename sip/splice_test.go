@@ -240,3 +240,55 @@ func TestStatusText(t *testing.T) { // RFC 3261 §21
 		}
 	}
 }
+
+// RFC 3261 §17.1.1.3, §9.1: ACK and CANCEL have the number that the request left with.
+func TestSpliceCSeq(t *testing.T) {
+	m, err := Parse(forwarded, Frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := m.Splice()
+	s.PushVia("SIP/2.0/UDP us")
+	s.SetCSeq(8)
+	s.SetCSeq(9)
+	for what, text := range map[string]string{"request": string(s.Append(nil)), "ACK": string(s.AppendAck(nil, m)), "CANCEL": string(s.AppendCancel(nil))} {
+		got, err := Parse(text, Frame)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", what, err, text)
+		}
+		if n, _ := got.CSeq(); n != 9 {
+			t.Errorf("%s has CSeq %d:\n%s", what, n, text)
+		}
+	}
+	if m.Splice().cseq != 0 {
+		t.Error("another copy has it too")
+	}
+}
+
+// A response with another status and without its body says so everywhere.
+func TestSpliceStatusAndBody(t *testing.T) {
+	const head = "SIP/2.0 183 Session Progress\r\nVia: SIP/2.0/UDP a\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n"
+	for name, text := range map[string]string{
+		"long names":  head + "Content-Type: application/sdp\r\nContent-Disposition: session\r\nContent-Length: 4\r\n\r\nv=0\n",
+		"short names": head + "c: application/sdp\r\ne: gzip\r\nl: 4\r\n\r\nv=0\n",
+		"no length":   head + "Content-Type: application/sdp\r\n\r\nv=0\n",
+		"no reason":   strings.Replace(head, " Session Progress", "", 1) + "c: application/sdp\r\nl: 4\r\n\r\nv=0\n",
+	} {
+		m, err := Parse(text, Frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := m.Splice()
+		s.SetStatus(180, "Ringing")
+		s.DropBody()
+		got, err := Parse(string(s.Append(nil)), Stream)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, s.Append(nil))
+			continue
+		}
+		if got.Status() != 180 || got.ReasonPhrase() != "Ringing" || got.Body() != "" || got.Value(ContentLength) != "0" ||
+			got.Has(ContentType) || got.Has(ContentEncoding) || got.Named("Content-Disposition") != "" || got.ToTag() != "2" {
+			t.Errorf("%s:\n%s", name, got)
+		}
+	}
+}

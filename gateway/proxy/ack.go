@@ -82,6 +82,7 @@ func (p *Proxy) sendAck(m *sip.Message, from *flow.Flow, r *route, f *flow.Flow)
 	if (r.dstName == "" || !r.toStrict(m, &out)) && r.pops > 0 {
 		out.PopRoutes(r.pops)
 	}
+	p.shiftAck(m, &out, r)
 	if p.Branch != nil {
 		if err := p.Branch(m, &out, from, f, &Target{Upstream: r.dstName}); err != nil {
 			p.Counters.drop(DropAckBad)

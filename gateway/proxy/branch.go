@@ -18,6 +18,7 @@ type branch struct {
 	from    string    // the caller's From, where the copy may have another
 	records int       // Record-Route values that the request left with
 	peer    Peer      // the address it went to, where somebody wants to know
+	hop     Hop       // that address, the zero one for a flow
 	placed  bool      // peer counts it as a call
 	silent  bool      // peer was told so
 
@@ -29,6 +30,12 @@ type branch struct {
 	abandoned bool // given up before its final response
 	won       bool // its 2xx was forwarded
 	ended     bool // its late 2xx was answered with a BYE
+
+	// Towards an upstream with a login (login.go).
+	login       Login
+	cseq        uint32 // the caller's, where it left with another; 0: it did not
+	tried       uint8
+	credentials string
 
 	reason   []string  // Reason lines of its CANCEL
 	answerBy time.Time // ping a silent WebSocket flow
@@ -82,7 +89,11 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 		rc.unsendable(t, err)
 		return
 	}
-	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer}
+	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer, hop: a.hop}
+	b.login, b.tried, b.credentials = a.login, a.tried, a.credentials
+	if n, _ := req.CSeq(); a.cseq != 0 && a.cseq != n {
+		b.cseq = n
+	}
 	if rc.invite {
 		b.records = 2 + countValues(req, sip.RecordRoute)
 	}

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/transaction"
@@ -22,10 +24,11 @@ func (p *Proxy) byeSurvivor(callID string, dead, alive *Party) {
 	}
 	if alive.Upstream == "" {
 		if f := p.liveFlow(alive.Flow, alive.Name); f != nil {
-			p.sendOwn(&bye, f)
+			p.sendOwn(&bye, f, "")
 		}
 		return
 	}
+	bye.CSeq = p.ownNumber(&bye, alive.Upstream)
 	id, hops := alive.Flow, p.Identity.Hops(alive.Upstream)
 	next := alive.Contact
 	if len(alive.Routes) > 0 {
@@ -36,13 +39,13 @@ func (p *Proxy) byeSurvivor(callID string, dead, alive *Party) {
 	}
 	if len(hops) == 0 {
 		if f := p.Flows.ByID(id); f != nil {
-			p.sendOwn(&bye, f)
+			p.sendOwn(&bye, f, alive.Upstream)
 		}
 		return
 	}
 	p.reachOr(id, alive.Upstream, hops[0], added, func(f *flow.Flow, err error) {
 		if err == nil {
-			p.sendOwn(&bye, f)
+			p.sendOwn(&bye, f, alive.Upstream)
 		}
 	})
 }
@@ -59,6 +62,9 @@ func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool, reason string) {
 	r := ua.Request{
 		Method: "ACK", URI: uri, Routes: below, From: m.Value(sip.From), To: m.Value(sip.To), CallID: m.CallID(), CSeq: n,
 	}
+	if b.credentials != "" {
+		r.Headers = []string{b.credentials} // RFC 3261 §22.1
+	}
 	to := b.to.Current()
 	if ack := p.buildOwn(&r, to, transaction.NewID()); ack != nil {
 		_ = to.Send([]byte(ack.String())) // the 2xx comes again if it is lost
@@ -67,11 +73,12 @@ func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool, reason string) {
 		return
 	}
 	p.Counters.GhostAnswers.Add(1)
-	r.Method, r.CSeq = "BYE", n+1
+	r.Method, r.CSeq, r.Headers = "BYE", n+1, nil
+	r.CSeq = p.ownNumber(&r, b.w.Upstream)
 	if reason != "" {
 		r.Headers = []string{reason}
 	}
-	p.sendOwn(&r, to)
+	p.sendOwn(&r, to, b.w.Upstream)
 }
 
 // buildOwn makes r for f; what cannot be one (a peer's Contact may be anything) is
@@ -86,16 +93,65 @@ func (p *Proxy) buildOwn(r *ua.Request, f *flow.Flow, id uint64) *sip.Message {
 	return m
 }
 
-// sendOwn sends r in a client transaction whose end nobody waits for.
-func (p *Proxy) sendOwn(r *ua.Request, f *flow.Flow) {
-	id := transaction.NewID()
-	if m := p.buildOwn(r, f, id); m != nil {
+// ownNumber is the CSeq of a request of ours in the name of somebody whose own next would be r's: above
+// all that has left for the upstream.
+func (p *Proxy) ownNumber(r *ua.Request, upstream string) uint32 {
+	from, err := sip.ParseNameAddr(r.From)
+	if err != nil || p.login(upstream) == nil {
+		return r.CSeq
+	}
+	tag, _ := from.Params.Value("tag")
+	return p.shifts.above(p.shifts.key(r.CallID, tag, upstream), r.CSeq)
+}
+
+// sendOwn sends r in a client transaction; nobody waits for its end, but a challenge of the upstream is answered.
+func (p *Proxy) sendOwn(r *ua.Request, f *flow.Flow, upstream string) {
+	o := &ownRequest{p: p, r: *r, f: f, login: p.login(upstream)}
+	line := ""
+	if o.login != nil {
+		if line = o.login.Known(f.Info().Remote, r.Method, r.URI); line != "" {
+			o.tried = 1
+		}
+	}
+	o.send(line)
+}
+
+type ownRequest struct {
+	p     *Proxy
+	r     ua.Request
+	f     *flow.Flow
+	login Login
+	tried uint8
+}
+
+func (o *ownRequest) send(credentials string) {
+	id, r := transaction.NewID(), o.r
+	if credentials != "" {
+		r.Headers = append(slices.Clip(r.Headers), credentials)
+	}
+	if m := o.p.buildOwn(&r, o.f, id); m != nil {
 		out := m.Splice()
-		p.Table.Client(id, r.Method, f, nobody{}).Start(&out)
+		o.p.Table.Client(id, r.Method, o.f, o).Start(&out)
 	}
 }
 
-type nobody struct{}
+// Response is transaction.ClientUser.
+func (o *ownRequest) Response(_ *transaction.Client, m *sip.Message) {
+	if s := m.Status(); s != 401 && s != 407 || o.login == nil {
+		return
+	}
+	at := o.f.Info().Remote
+	line, next, err := o.login.Answer(at, m, o.tried, o.r.Method, o.r.URI)
+	if err != nil {
+		o.p.Counters.LoginsRefused.Add(1)
+		o.login.Refused(at, err)
+		return
+	}
+	o.p.Counters.LoginsAnswered.Add(1)
+	o.tried = next
+	o.r.CSeq++
+	o.send(line)
+}
 
-func (nobody) Response(*transaction.Client, *sip.Message) {}
-func (nobody) Failed(*transaction.Client, error)          {}
+// Failed is transaction.ClientUser.
+func (o *ownRequest) Failed(*transaction.Client, error) {}

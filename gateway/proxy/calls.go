@@ -49,9 +49,10 @@ type call struct {
 	dead transaction.Timer
 
 	// Guarded by the table's mu.
-	age   transaction.Timer
-	due   time.Time // when it has been silent for too long
-	timed bool      // by a session timer (RFC 4028)
+	shifts []*shift // that it holds
+	age    transaction.Timer
+	due    time.Time // when it has been silent for too long
+	timed  bool      // by a session timer (RFC 4028)
 }
 
 // callSide is what hangs on the flow of one party.
@@ -105,6 +106,9 @@ func (t *callTable) hash(seed maphash.Seed, parts ...string) uint64 {
 func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Message, peer Peer) (forgotten *call) {
 	c := &call{p: p, peer: peer, key: t.key(m.CallID(), m.FromTag(), m.ToTag())}
 	n, _ := m.CSeq()
+	if b.cseq != 0 {
+		n = b.cseq
+	}
 	from := rc.from.Current()
 	c.Call = Call{CallID: m.CallID(), FromTag: m.FromTag(), ToTag: m.ToTag(), Started: time.Now()}
 	c.Caller = Party{
@@ -115,6 +119,11 @@ func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Me
 		c.Callee.Name = p.upstreamName(up)
 	}
 	c.Callee.Routes, c.Caller.Routes = splitRecords(m, b.records)
+	if b.login != nil {
+		if s := p.shifts.hold(p.shifts.key(m.CallID(), m.FromTag(), b.w.Upstream)); s != nil {
+			c.shifts = append(c.shifts, s)
+		}
+	}
 	c.own()
 	c.side[0].c, c.side[1].c = c, c
 	for i, f := range [...]*flow.Flow{from, b.to} {
@@ -288,6 +297,19 @@ func (t *callTable) refreshed(m *sip.Message) {
 	}
 }
 
+// attach has the call of an in-dialog request hold s; false when it does so already, or there is none.
+func (t *callTable) attach(req *sip.Message, s *shift) bool {
+	k := t.key(req.CallID(), req.FromTag(), req.ToTag())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.calls[k]
+	if c == nil || slices.Contains(c.shifts, s) {
+		return false
+	}
+	c.shifts = append(c.shifts, s)
+	return true
+}
+
 // end forgets the call that a BYE has ended.
 func (t *callTable) end(bye *sip.Message) {
 	k := t.key(bye.CallID(), bye.FromTag(), bye.ToTag())
@@ -309,6 +331,9 @@ func (c *call) leave(how string) {
 	c.p.watch.remove(&c.side[1].watch)
 	if c.peer != nil {
 		c.peer.Ended()
+	}
+	for _, s := range c.shifts { // nobody else has the call any more
+		s.release(how == "forgotten")
 	}
 	if c.p.Ended != nil {
 		defer c.p.Panicked.Catch()

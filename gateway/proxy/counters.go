@@ -38,27 +38,31 @@ func Drops() []Drop {
 
 // Counters only grow, but for the two that say so.
 type Counters struct {
-	Forwarded      atomic.Uint64 // copies of requests sent
-	Responses      atomic.Uint64 // responses passed back
-	Acks           atomic.Uint64 // ACKs to 2xx passed on
-	Cancels        atomic.Uint64 // branches cancelled
-	Failovers      atomic.Uint64 // hops given up for the next
-	Moved          atomic.Uint64 // branches that went on over a newer flow
-	Held           atomic.Uint64 // messages that waited for a flow
-	Released       atomic.Uint64 // of those, sent when it came back
-	TimerC         atomic.Uint64
-	RingTimeouts   atomic.Uint64
-	DeadFlows      atomic.Uint64 // WebSocket flows closed for silence
-	GhostAnswers   atomic.Uint64 // late 2xx that we acknowledged and ended
-	ViasMended     atomic.Uint64 // responses whose Vias were not those of their request
-	Reopened       atomic.Uint64 // connections to an upstream for a response
-	DeadPeerByes   atomic.Uint64 // BYEs sent for a peer that is gone
-	Contexts       atomic.Int64  // response contexts without a final response now
-	refused        [7]atomic.Uint64
-	drops          [dropCount]atomic.Uint64
-	CallsForgotten atomic.Uint64 // calls put out of the full call table
-	CallsExpired   atomic.Uint64 // calls that were silent for too long
-	TooManyInvites atomic.Uint64 // INVITEs refused for MaxInvites
+	Forwarded       atomic.Uint64 // copies of requests sent
+	Responses       atomic.Uint64 // responses passed back
+	Acks            atomic.Uint64 // ACKs to 2xx passed on
+	Cancels         atomic.Uint64 // branches cancelled
+	Failovers       atomic.Uint64 // hops given up for the next
+	Moved           atomic.Uint64 // branches that went on over a newer flow
+	Held            atomic.Uint64 // messages that waited for a flow
+	Released        atomic.Uint64 // of those, sent when it came back
+	TimerC          atomic.Uint64
+	RingTimeouts    atomic.Uint64
+	DeadFlows       atomic.Uint64 // WebSocket flows closed for silence
+	GhostAnswers    atomic.Uint64 // late 2xx that we acknowledged and ended
+	ViasMended      atomic.Uint64 // responses whose Vias were not those of their request
+	Reopened        atomic.Uint64 // connections to an upstream for a response
+	DeadPeerByes    atomic.Uint64 // BYEs sent for a peer that is gone
+	Contexts        atomic.Int64  // response contexts without a final response now
+	refused         [7]atomic.Uint64
+	drops           [dropCount]atomic.Uint64
+	CallsForgotten  atomic.Uint64 // calls put out of the full call table
+	CallsExpired    atomic.Uint64 // calls that were silent for too long
+	LoginsAnswered  atomic.Uint64 // challenges of upstreams answered for a caller
+	LoginsRefused   atomic.Uint64 // of those that could not be
+	ShiftsForgotten atomic.Uint64 // dialogs whose CSeqs towards an upstream are not known any more
+	Redirected      atomic.Uint64 // 3xx of upstreams followed here
+	TooManyInvites  atomic.Uint64 // INVITEs refused for MaxInvites
 }
 
 // Dropped is how many messages were dropped for reason d.

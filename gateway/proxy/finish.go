@@ -85,6 +85,7 @@ func (rc *responseContext) closeLocked(up string) {
 	p.leaveInvite(rc.user)
 	p.Wheel.Stop(&rc.timer)
 	p.watch.remove(&rc.watch)
+	rc.forgetLoginLocked(up)
 	rc.todo(act{kind: actFinished, req: rc.req, n: rc.final, up: up})
 	copying := false
 	for _, t := range rc.targets {

@@ -19,6 +19,10 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 	*out = req.Splice()
 	stamp(out, rc.from.Info())
 	loop := rc.setURI(req, out, w, a.hop.Host)
+	if err := rc.setNumber(a, out); err != nil {
+		return nil, err
+	}
+	loop = rc.p.leavingNumbered(loop, req, a.cseq)
 	out.SetMaxForwards(req.MaxForwards() - 1)
 	rc.setRoutes(req, out, w)
 	var lines [768]byte
@@ -43,6 +47,9 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 		if err := rc.p.Branch(req, out, rc.from, f, w); err != nil {
 			return nil, err
 		}
+	}
+	if err := rc.logIn(a, f, out); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
@@ -124,9 +131,9 @@ func recordsRoute(method string) bool {
 // hop's first, "\n" between them. A request within a dialog shows the pair it came with.
 func (rc *responseContext) appendRecordRoutes(b []byte, a *act, f *flow.Flow) []byte {
 	if rc.route.pair {
-		b = appendRecordRoute(b, rc.route.texts[1], f.Info())
+		b = appendRecordRoute(b, rc.route.texts[1], f.Info(), 0)
 		b = append(b, '\n')
-		return appendRecordRoute(b, rc.route.texts[0], rc.from.Info())
+		return appendRecordRoute(b, rc.route.texts[0], rc.from.Info(), 0)
 	}
 	name := a.name
 	if a.w.Upstream != "" {
@@ -134,18 +141,26 @@ func (rc *responseContext) appendRecordRoutes(b []byte, a *act, f *flow.Flow) []
 	}
 	var callee [flow.TokenLen]byte
 	tok := rc.p.Keys.AppendCallee(callee[:0], flow.Token{Node: rc.p.Node, Flow: f.ID, Name: name}, rc.caller, a.req.CallID())
-	b = appendRecordRoute(b, string(tok), f.Info())
+	shift := uint32(0)
+	if n, _ := a.req.CSeq(); a.cseq > n {
+		shift = a.cseq - n
+	}
+	b = appendRecordRoute(b, string(tok), f.Info(), shift)
 	b = append(b, '\n')
-	return appendRecordRoute(b, rc.caller, rc.from.Info())
+	return appendRecordRoute(b, rc.caller, rc.from.Info(), 0)
 }
 
-func appendRecordRoute(b []byte, token string, info *sip.ConnInfo) []byte {
+func appendRecordRoute(b []byte, token string, info *sip.ConnInfo, shift uint32) []byte {
 	b = append(b, "<sip:"...)
 	b = append(b, token...)
 	b = append(b, '@')
 	b = append(b, info.Advertise...)
 	b = append(b, ";transport="...)
 	b = append(b, info.Transport.Param()...)
+	if shift > 0 {
+		b = append(b, ";"+shiftParam+"="...)
+		b = strconv.AppendUint(b, uint64(shift), 10)
+	}
 	return append(b, ";lr>"...)
 }
 

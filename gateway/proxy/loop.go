@@ -22,10 +22,6 @@ func (p *Proxy) loopHash(req *sip.Message) (loop uint64) {
 	add(req.CallID())
 	add(req.FromTag())
 	add(req.ToTag())
-	n, _ := req.CSeq()
-	for ; n > 0; n >>= 8 {
-		h.WriteByte(byte(n))
-	}
 	if req.Has(sip.Route) {
 		for r := range req.Values(sip.Route) {
 			if req.ToTag() != "" || p.routes(r) {
@@ -36,7 +32,8 @@ func (p *Proxy) loopHash(req *sip.Message) (loop uint64) {
 	if req.Has(sip.ProxyRequire) {
 		add(req.Value(sip.ProxyRequire))
 	}
-	loop = (h.Sum64() ^ maphash.String(p.seed, req.RequestURI())) >> 32
+	n, _ := req.CSeq()
+	loop = (h.Sum64() ^ p.numberHash(n) ^ maphash.String(p.seed, req.RequestURI())) >> 32
 	return loop<<32 | loop
 }
 
@@ -44,6 +41,21 @@ func (p *Proxy) loopHash(req *sip.Message) (loop uint64) {
 func (p *Proxy) leavingAs(loop uint64, req *sip.Message, uri string) uint64 {
 	change := maphash.String(p.seed, req.RequestURI()) ^ maphash.String(p.seed, uri)
 	return loop ^ change>>32
+}
+
+// leavingNumbered is the hash of a copy of req that has another CSeq, 0 for the same.
+func (p *Proxy) leavingNumbered(loop uint64, req *sip.Message, left uint32) uint64 {
+	n, _ := req.CSeq()
+	if left == 0 || left == n {
+		return loop
+	}
+	change := (p.numberHash(n) ^ p.numberHash(left)) >> 32
+	return loop ^ (change<<32 | change)
+}
+
+func (p *Proxy) numberHash(n uint32) uint64 {
+	b := [4]byte{byte(n), byte(n >> 8), byte(n >> 16), byte(n >> 24)}
+	return maphash.Bytes(p.seed, b[:])
 }
 
 // sameLoop reports whether a request with hash loop is one that came, or left, with hash via.

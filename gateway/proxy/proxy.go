@@ -41,6 +41,8 @@ type Config struct {
 	Branch func(req *sip.Message, out *sip.Splice, from, to *flow.Flow, t *Target) error
 	// Relay is run over each response before it goes back; up is where it came from. Optional.
 	Relay func(tx *transaction.Server, resp *sip.Message, out *sip.Splice, up *flow.Flow)
+	// Terms are how an upstream is dealt with beyond passing messages on, nil: nohow. Optional.
+	Terms func(upstream string) *Terms
 	// Finished is told of each request that got its final response. Optional.
 	Finished func(Summary)
 	// Ended is told of each call that leaves the call table. Optional.
@@ -143,6 +145,7 @@ type Proxy struct {
 	calls   callTable
 	invites inviteCount
 	homes   homes
+	shifts  shifts
 	names   sync.Map // upstream name → flow.Name
 }
 
@@ -156,6 +159,7 @@ func New(cfg Config) *Proxy {
 	p.gone.init()
 	p.homes.init()
 	p.calls.init(cfg.MaxCalls)
+	p.shifts.init(p, p.calls.max)
 	return p
 }
 

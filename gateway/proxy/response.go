@@ -56,13 +56,14 @@ type responseContext struct {
 	oneAct    [1]act
 	oneTaken  bool // oneAct is in use or has been
 
-	cancelled bool     // by the caller, or the caller is gone
-	timedOut  bool     // nobody answered for Times.Ring
-	stopped   bool     // by Stop
-	rung      bool     // some 101–199 came
-	decided   bool     // a 6xx came: nothing more is tried
-	reason    []string // Reason lines of the CANCELs
-	ownVias   string   // the request's Vias, once a response came with others
+	cancelled bool      // by the caller, or the caller is gone
+	timedOut  bool      // nobody answered for Times.Ring
+	stopped   bool      // by Stop
+	rung      bool      // some 101–199 came
+	decided   bool      // a 6xx came: nothing more is tried
+	reason    []string  // Reason lines of the CANCELs
+	followed  []sip.URI // what redirections led to, and the Request-URI
+	ownVias   string    // the request's Vias, once a response came with others
 
 	timer   transaction.Timer
 	armed   time.Time // when timer goes off; zero: not armed
@@ -87,6 +88,13 @@ type act struct {
 	n     int
 	call  *call
 	up    string
+
+	// Towards an upstream with a login (login.go).
+	login       Login
+	cseq        uint32 // that it leaves with, 0: its own
+	tried       uint8  // credentials of ours that it has had
+	credentials string // of an INVITE, as a header line
+	// resp is the challenge that is answered, of actLaunch and actReach.
 }
 
 type actKind uint8
@@ -339,6 +347,7 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 		peer = b.leavePlace()
 	}
 	rc.closeBranchLocked(b)
+	rc.loggedInLocked(b, m)
 	if b.t.branch == b && b.t.state == running {
 		b.t.state = ended
 		rc.pending--
@@ -407,6 +416,10 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 	t, status := b.t, m.Status()
 	a := rc.answerOf(b, m)
 	switch {
+	case rc.challengedLocked(b, m):
+		return
+	case rc.redirectedLocked(b, m):
+		return
 	case status == 487 && b.cancelled && !rc.closedLocked(): // Timer C, not the caller
 		a = answer{err: sip.Refuse(408, "Request Timeout")}
 	case status >= 600:
@@ -471,12 +484,14 @@ func release(out *sip.Splice) {
 // what keeps responses in order: it must not block or call the proxy.
 func (rc *responseContext) sendLocked(b *branch, m *sip.Message, out *sip.Splice) {
 	b.restoreFrom(m, out)
+	b.restoreNumber(out)
+	status := b.withoutEarlyMedia(m, out)
 	if rc.p.Relay != nil {
 		rc.p.Relay(rc.tx, m, out, b.to)
 	}
 	rc.p.Counters.Responses.Add(1)
-	if text := out.Append(make([]byte, 0, len(m.String())+8)); !rc.tx.Forward(m.Status(), text) {
-		rc.reopenLocked(m.Status(), text)
+	if text := out.Append(make([]byte, 0, len(m.String())+8)); !rc.tx.Forward(status, text) {
+		rc.reopenLocked(status, text)
 	}
 	release(out)
 }

@@ -21,6 +21,7 @@ type route struct {
 	texts    [2]string // of src and dst
 	// A single token is a Path of ours that somebody else's registrar kept.
 	path     bool
+	shift    uint32 // what dst's side has got added to CSeqs, as far as the Route says (login.go)
 	dstName  string // upstream that dst stands for, "" for a user agent
 	upstream string // upstream the request came from
 }
@@ -63,6 +64,7 @@ func (p *Proxy) preprocess(req *sip.Message, from *flow.Flow) (route, error) {
 // them where a strict router put one of ours there (§16.4).
 func (p *Proxy) readRoutes(req *sip.Message) (r route, err error) {
 	var tokens [2]string
+	var added [2]uint32
 	n, last, values := 0, "", 0
 	if t := p.strictToken(req); t != "" {
 		tokens[0], n = t, 1
@@ -85,7 +87,7 @@ func (p *Proxy) readRoutes(req *sip.Message) (r route, err error) {
 			}
 			r.pops++
 			if len(u.User) == flow.TokenLen {
-				tokens[n] = u.User
+				tokens[n], added[n] = u.User, shiftOf(&u)
 				n++
 			}
 		}
@@ -101,7 +103,23 @@ func (p *Proxy) readRoutes(req *sip.Message) (r route, err error) {
 			r.next = ""
 		}
 	}
+	r.shift = added[1]
 	return r, p.readTokens(&r, tokens[:n], req.CallID())
+}
+
+// shiftOf reads shiftParam; nobody is challenged that often that it has more digits.
+func shiftOf(u *sip.URI) (n uint32) {
+	v, _ := u.Params.Value(shiftParam)
+	if len(v) > 2 {
+		return 0
+	}
+	for _, c := range []byte(v) {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = 10*n + uint32(c-'0')
+	}
+	return n
 }
 
 func (p *Proxy) readTokens(r *route, tokens []string, callID string) error {

@@ -5,12 +5,17 @@ import "errors"
 // ErrUnanswerable is a challenge with an algorithm or qop that is not spoken here.
 var ErrUnanswerable = errors.New("digest challenge with unknown algorithm or qop")
 
+// Answerable reports whether Answer can answer the challenge.
+func (ch *Challenge) Answerable() bool {
+	return ParseAlgorithm(ch.Algorithm) != 0 && (ch.QOP == "" || offersAuth(ch.QOP))
+}
+
 // Answer is the client's Authorization value for a challenge: qop auth when it
 // is offered, none when the challenge has no qop (RFC 2617 servers). nc is 8
 // hexadecimal digits; cnonce should be random.
 func Answer(ch *Challenge, user, password, method, uri, nc, cnonce string) (string, error) {
 	alg := ParseAlgorithm(ch.Algorithm)
-	if alg == 0 || ch.QOP != "" && !offersAuth(ch.QOP) {
+	if !ch.Answerable() {
 		return "", ErrUnanswerable
 	}
 	c := Credentials{User: user, Realm: ch.Realm, Nonce: ch.Nonce, URI: uri, Algorithm: ch.Algorithm, Opaque: ch.Opaque}

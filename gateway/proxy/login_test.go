@@ -1,0 +1,546 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+)
+
+// testLogin answers what it is asked: to any challenge, but for a second one to the same request.
+type testLogin struct {
+	mu      sync.Mutex
+	known   string
+	asked   []string
+	refused []error
+}
+
+func (l *testLogin) Known(_ netip.AddrPort, method, uri string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == "" {
+		return ""
+	}
+	return "Proxy-Authorization: Digest known=" + l.known + ", for=\"" + method + " " + uri + "\""
+}
+
+var errTestRefused = errors.New("wrong")
+
+func (l *testLogin) Answer(at netip.AddrPort, resp *sip.Message, tried uint8, method, uri string) (string, uint8, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if tried > 1 {
+		return "", 0, errTestRefused
+	}
+	l.asked = append(l.asked, fmt.Sprint(at.Addr(), " ", resp.Status(), " ", method, " ", uri))
+	name, value := "Authorization", resp.Value(sip.WWWAuthenticate)
+	if resp.Status() == 407 {
+		name, value = "Proxy-Authorization", resp.Value(sip.ProxyAuthenticate)
+	}
+	return name + ": Digest answer=\"" + value + "\"", 2, nil
+}
+
+func (l *testLogin) Refused(_ netip.AddrPort, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.refused = append(l.refused, err)
+}
+
+// provider is a rig whose upstream pbx challenges, and the login for it.
+func provider(t *testing.T, cfg Config, f func(r *rig, l *testLogin)) {
+	t.Helper()
+	l := &testLogin{}
+	cfg.Terms = func(upstream string) *Terms {
+		if upstream == "pbx" {
+			return &Terms{Login: l}
+		}
+		return nil
+	}
+	bubbleWith(t, cfg, func(r *rig) { f(r, l) })
+}
+
+// challenge answers 407 to a request and takes the ACK of an INVITE; nonce names it.
+func (p *peer) challenge(req *sip.Message, nonce string) {
+	p.r.t.Helper()
+	p.answer(req, 407, "Proxy-Authenticate: "+nonce)
+	if req.Method() == "INVITE" {
+		if ack := p.get("ACK"); numberOf(ack) != numberOf(req) {
+			p.r.t.Errorf("the ACK to 407 (RFC 3261 §17.1.1.3):\n%s", ack)
+		}
+	}
+}
+
+// skip drops what has come again and again.
+func (p *peer) skip() {
+	settle()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.inbox = nil
+}
+
+func numberOf(m *sip.Message) uint32 { n, _ := m.CSeq(); return n }
+
+// numbered is the next message of p, which has that CSeq.
+func (p *peer) numbered(what string, cseq uint32) *sip.Message {
+	p.r.t.Helper()
+	m := p.get(what)
+	if numberOf(m) != cseq {
+		p.r.t.Fatalf("%s got %s with CSeq %d, want %d:\n%s", p.name, what, numberOf(m), cseq, m)
+	}
+	return m
+}
+
+// answering fails unless m has the credentials for the challenge of that name.
+func (p *peer) answering(m *sip.Message, nonce string) *sip.Message {
+	p.r.t.Helper()
+	if got, want := m.Value(sip.ProxyAuthorization), `Digest answer="`+nonce+`"`; got != want {
+		p.r.t.Fatalf("%s to %s has credentials %q, want %q", m.Method(), p.name, got, want)
+	}
+	return m
+}
+
+// RFC 3261 §22.2, §22.3, §12.2.1.1: challenged INVITE, re-INVITE and BYE are sent again with credentials and the next CSeq; what
+// follows is numbered on from there, the responses as the caller numbers them; the provider's own requests stay as they are.
+func TestChallengesAreAnswered(t *testing.T) {
+	provider(t, Config{}, func(r *rig, l *testLogin) {
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote, Host: "provider.example"}}, Upstream: "pbx"}}
+		alice.request("INVITE", "sip:200@example.com", "c1", "Proxy-Authorization: Digest of=\"the caller\"")
+		first := pbx.numbered("INVITE", 1)
+		pbx.challenge(first, "n1")
+		inv := pbx.answering(pbx.numbered("INVITE", 2), "n1")
+		if inv.TopVia().Branch == first.TopVia().Branch || inv.CallID() != "c1" || inv.FromTag() != first.FromTag() || inv.RequestURI() != "sip:200@provider.example" {
+			t.Errorf("the second try:\n%s", inv)
+		}
+		if n := countValues(inv, sip.ProxyAuthorization); n != 1 {
+			t.Errorf("%d lines of credentials", n)
+		}
+		pbx.answer(inv, 180)
+		alice.numbered("180", 1)
+		pbx.answer(inv, 200)
+		pbx.answer(inv, 200) // again
+		from, to := alice.uac(alice.numbered("200", 1)), pbx.uas(inv)
+		alice.numbered("200", 1)
+		from.send("ACK")
+		pbx.answering(pbx.numbered("ACK", 2), "n1")
+
+		from.send("INVITE")
+		again := pbx.numbered("INVITE", 3)
+		pbx.challenge(again, "n2")
+		re := pbx.answering(pbx.numbered("INVITE", 4), "n2")
+		pbx.answer(re, 200)
+		alice.numbered("200", 2)
+		from.send("ACK")
+		pbx.answering(pbx.numbered("ACK", 4), "n2")
+
+		to.send("INFO")
+		alice.answer(alice.numbered("INFO", 101), 200)
+		pbx.numbered("200", 101)
+
+		from.send("UPDATE")
+		pbx.answer(pbx.numbered("UPDATE", 5), 200)
+		alice.numbered("200", 3)
+
+		from.send("BYE")
+		pbx.challenge(pbx.numbered("BYE", 6), "n3")
+		pbx.answer(pbx.answering(pbx.numbered("BYE", 7), "n3"), 200)
+		alice.numbered("200", 4)
+		if len(l.asked) != 3 || l.asked[0] != "203.0.113.1 407 INVITE sip:200@provider.example" {
+			t.Errorf("asked for %q", l.asked)
+		}
+		r.clean()
+		r.noShifts()
+	})
+}
+
+func (r *rig) noShifts() {
+	r.t.Helper()
+	if n := len(r.proxy.shifts.of); n != 0 {
+		r.t.Errorf("the CSeqs of %d dialogs are kept", n)
+	}
+}
+
+// RFC 3262 §7.2: a PRACK names the INVITE as the provider has it, also when it is challenged itself.
+func TestChallengedPrack(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		alice.request("INVITE", "sip:200@example.com", "c1", "Supported: 100rel")
+		pbx.challenge(pbx.get("INVITE"), "n1")
+		inv := pbx.numbered("INVITE", 2)
+		pbx.answer(inv, 183, "Require: 100rel", "RSeq: 7")
+		from := alice.uac(alice.numbered("183", 1))
+		from.send("PRACK", "RAck: 7 1 INVITE")
+		prack := pbx.numbered("PRACK", 3)
+		pbx.challenge(prack, "n2")
+		prack = pbx.answering(pbx.numbered("PRACK", 4), "n2")
+		if got := prack.Value(sip.RAck); got != "7 2 INVITE" {
+			t.Errorf("RAck: %s", got)
+		}
+		pbx.answer(prack, 200)
+		alice.numbered("200", 2)
+		pbx.answer(inv, 200)
+		alice.numbered("200", 1)
+		ack := *from
+		ack.cseq = 1
+		ack.send("ACK")
+		pbx.answering(pbx.numbered("ACK", 2), "n1") // not what came after
+		from.send("BYE")
+		pbx.answer(pbx.numbered("BYE", 5), 200)
+		alice.numbered("200", 3)
+		r.clean()
+		r.noShifts()
+	})
+}
+
+// RFC 3261 §9.1: a CANCEL goes to what rings, with its number; one that comes before the second try stops that.
+func TestCancelOfChallenged(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		invite := alice.request("INVITE", "sip:200@example.com", "c1")
+		pbx.challenge(pbx.get("INVITE"), "n1")
+		inv := pbx.numbered("INVITE", 2)
+		pbx.answer(inv, 180)
+		alice.get("180")
+		alice.cancel(invite)
+		alice.get("200")
+		pbx.answer(pbx.numbered("CANCEL", 2), 200)
+		pbx.answer(inv, 487)
+		pbx.numbered("ACK", 2)
+		alice.numbered("487", 1)
+
+		invite = alice.request("INVITE", "sip:200@example.com", "c2")
+		inv = pbx.numbered("INVITE", 2)
+		pbx.answer(inv, 100)
+		alice.cancel(invite)
+		alice.get("200")
+		pbx.get("CANCEL")
+		pbx.answer(inv, 407, "Proxy-Authenticate: n2")
+		pbx.get("ACK")
+		alice.get("487")
+		pbx.quiet()
+		r.clean()
+		r.noShifts()
+	})
+}
+
+// The CANCEL comes while the second try is being made.
+func TestCancelBetweenChallengeAndTry(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		invite := ""
+		rewrite := 0
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx", Rewrite: func(*sip.Message, *sip.Splice) error {
+			if rewrite++; rewrite == 2 {
+				text := strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(invite, "INVITE sip", "CANCEL sip"), " INVITE\n", " CANCEL\n"), "\n", "\r\n")
+				m, err := sip.Parse(text, sip.Frame)
+				if err != nil {
+					t.Error(err)
+					return nil
+				}
+				r.table.Receive(m, alice.flow)
+			}
+			return nil
+		}}}
+		invite = alice.request("INVITE", "sip:200@example.com", "c1")
+		pbx.challenge(pbx.get("INVITE"), "n1")
+		pbx.quiet()
+		alice.get("200")
+		alice.get("487")
+		r.clean()
+	})
+}
+
+// A caller never sees a challenge: it hears that our login is refused.
+func TestLoginRefused(t *testing.T) {
+	for _, method := range []string{"INVITE", "MESSAGE", "SUBSCRIBE", "OPTIONS"} {
+		provider(t, Config{}, func(r *rig, l *testLogin) {
+			alice := r.phone("alice", "")
+			one, two := r.trunk(sip.UDP)
+			alice.request(method, "sip:200@example.com", "c1")
+			one.challenge(one.get(method), "n1")
+			one.challenge(one.numbered(method, 2), "n2")
+			if m := alice.numbered("503", 1); m.ReasonPhrase() != "Service Unavailable: upstream pbx refuses our login" || m.Has(sip.ProxyAuthenticate) {
+				t.Errorf("alice got\n%s", m)
+			}
+			two.quiet()
+			if len(l.refused) != 1 || r.proxy.Counters.LoginsRefused.Load() != 1 {
+				t.Errorf("refused: %v", l.refused)
+			}
+			r.clean()
+			r.noShifts()
+		})
+	}
+}
+
+// Requests that are no INVITE are answered for likewise; a subscription is numbered on from there.
+func TestChallengedOthers(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		for _, method := range []string{"MESSAGE", "OPTIONS"} {
+			alice.n = 0
+			alice.request(method, "sip:200@example.com", method)
+			pbx.answer(pbx.get(method), 401, "WWW-Authenticate: n1")
+			m := pbx.numbered(method, 2)
+			if m.Value(sip.Authorization) != `Digest answer="n1"` {
+				t.Errorf("%s", m)
+			}
+			pbx.answer(m, 200)
+			alice.numbered("200", 1)
+			r.noShifts()
+		}
+		alice.n = 0
+		alice.request("SUBSCRIBE", "sip:200@example.com", "s1", "Event: dialog", "Expires: 600")
+		pbx.challenge(pbx.get("SUBSCRIBE"), "n1")
+		sub := pbx.numbered("SUBSCRIBE", 2)
+		routes := []string{"Contact: <sip:pbx@203.0.113.1:5060>", "Expires: 600"}
+		for v := range sub.Values(sip.RecordRoute) {
+			routes = append(routes, "Record-Route: "+v)
+		}
+		pbx.answer(sub, 200, routes...)
+		from, to := alice.uac(alice.numbered("200", 1)), pbx.uas(sub)
+		to.send("NOTIFY", "Event: dialog")
+		alice.answer(alice.numbered("NOTIFY", 101), 200)
+		pbx.get("200")
+		pass(50 * time.Minute)
+		from.send("SUBSCRIBE", "Event: dialog", "Expires: 0")
+		pbx.answer(pbx.numbered("SUBSCRIBE", 3), 200)
+		alice.numbered("200", 2)
+		pass(2 * time.Hour)
+		r.noShifts()
+	})
+}
+
+// RFC 3261 §16.7: only the branch concerned is tried again; the others ring on, and who is challenged has not failed.
+func TestChallengeOfOneBranch(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice, bob, pbx := r.phone("alice", ""), r.phone("bob", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{bob.target(), {Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		ringing := bob.numbered("INVITE", 1)
+		bob.answer(ringing, 180)
+		alice.get("180")
+		pbx.challenge(pbx.get("INVITE"), "n1")
+		inv := pbx.answering(pbx.numbered("INVITE", 2), "n1")
+		bob.quiet()
+		pbx.answer(inv, 180)
+		alice.get("180")
+		bob.answer(ringing, 200)
+		from := alice.uac(alice.numbered("200", 1))
+		pbx.answer(pbx.numbered("CANCEL", 2), 200)
+		pbx.answer(inv, 487)
+		pbx.numbered("ACK", 2)
+		from.send("ACK")
+		bob.numbered("ACK", 1)
+		from.send("BYE")
+		bob.answer(bob.numbered("BYE", 2), 200) // the offset is the provider's alone
+		alice.get("200")
+		r.clean()
+	})
+}
+
+// A hop that is busy once it knows who calls is given up for the next; the call's deadlines go on.
+func TestChallengeThenFailover(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice := r.phone("alice", "")
+		one, two := r.trunk(sip.UDP)
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		one.challenge(one.get("INVITE"), "n1")
+		one.answer(one.numbered("INVITE", 2), 503)
+		one.get("ACK")
+		second := two.get("INVITE")
+		two.challenge(second, "n2")
+		inv := two.answering(two.numbered("INVITE", numberOf(second)+1), "n2")
+		two.answer(inv, 180)
+		alice.get("180")
+		pass(125 * time.Second) // Times.Ring, from the first try
+		two.answer(two.numbered("CANCEL", numberOf(inv)), 200)
+		two.skip()
+		two.answer(inv, 487)
+		two.get("ACK")
+		alice.numbered("480", 1)
+		r.clean()
+		r.noShifts()
+	})
+}
+
+// A hop that falls silent when it is sent credentials is given up for the next.
+func TestSilenceAfterChallenge(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice := r.phone("alice", "")
+		one, two := r.trunk(sip.UDP)
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		one.challenge(one.get("INVITE"), "n1")
+		one.get("INVITE")
+		pass(2100 * time.Millisecond)
+		two.get("INVITE")
+	})
+}
+
+// The user whom an upstream called is challenged as well; its own numbers begin anywhere.
+func TestChallengedCallee(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		bob, pbx := r.phone("bob", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["bob"] = []Target{bob.target()}
+		from, to := r.call(pbx, bob, "bob", "c1")
+		to.send("INFO")
+		pbx.challenge(pbx.numbered("INFO", 101), "n1")
+		pbx.answer(pbx.answering(pbx.numbered("INFO", 102), "n1"), 200)
+		bob.numbered("200", 101)
+		from.send("INFO")
+		bob.answer(bob.numbered("INFO", 2), 200)
+		pbx.numbered("200", 2)
+		to.send("BYE")
+		pbx.answer(pbx.numbered("BYE", 103), 200)
+		bob.numbered("200", 102)
+		r.clean()
+		r.noShifts()
+	})
+}
+
+// With credentials known already, requests are not challenged; a server that has forgotten its nonce is answered anew.
+func TestKnownCredentials(t *testing.T) {
+	provider(t, Config{}, func(r *rig, l *testLogin) {
+		l.known = "n0"
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		from, _ := r.call(alice, pbx, "200", "c1")
+		from.send("INFO")
+		m := pbx.numbered("INFO", 2)
+		if !strings.HasPrefix(m.Value(sip.ProxyAuthorization), "Digest known=n0") {
+			t.Errorf("%s", m)
+		}
+		pbx.challenge(m, "n1")
+		pbx.answer(pbx.answering(pbx.numbered("INFO", 3), "n1"), 200)
+		alice.numbered("200", 2)
+		from.send("BYE")
+		pbx.answer(pbx.numbered("BYE", 4), 200)
+		alice.get("200")
+		r.clean()
+		r.noShifts()
+	})
+}
+
+// Our Record-Route says what the call began with: a gateway that has forgotten it numbers on all the same.
+func TestShiftOutlivesUs(t *testing.T) {
+	provider(t, Config{MaxCalls: 1}, func(r *rig, _ *testLogin) {
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		var calls []*dialog
+		for _, id := range []string{"c1", "c2"} {
+			alice.n = 0
+			alice.request("INVITE", "sip:200@example.com", id)
+			pbx.challenge(pbx.get("INVITE"), "n1")
+			inv := pbx.numbered("INVITE", 2)
+			pbx.answer(inv, 200)
+			calls = append(calls, alice.uac(alice.get("200")))
+		}
+		if n := r.proxy.Counters.ShiftsForgotten.Load(); n != 1 || len(r.proxy.shifts.of) != 1 {
+			t.Errorf("%d forgotten, %d kept", n, len(r.proxy.shifts.of))
+		}
+		for _, from := range calls {
+			from.send("ACK")
+			pbx.numbered("ACK", 2)
+			from.send("INFO")
+			pbx.challenge(pbx.numbered("INFO", 3), "n2")
+			pbx.answer(pbx.numbered("INFO", 4), 200)
+			alice.numbered("200", 2)
+			from.send("BYE")
+			pbx.answer(pbx.numbered("BYE", 5), 200)
+			alice.numbered("200", 3)
+		}
+		r.clean()
+		pass(2 * time.Hour)
+		r.noShifts()
+	})
+}
+
+// The BYE for a caller that is gone has a number above all that has left, and is challenged like any.
+func TestDeadPeerByeIsChallenged(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		pbx.challenge(pbx.get("INVITE"), "n1")
+		pbx.answer(pbx.numbered("INVITE", 2), 200)
+		from := alice.uac(alice.get("200"))
+		from.send("ACK")
+		pbx.get("ACK")
+		from.send("INFO")
+		pbx.challenge(pbx.numbered("INFO", 3), "n2")
+		pbx.answer(pbx.numbered("INFO", 4), 200)
+		alice.get("200")
+		alice.hangup(sip.CloseLost)
+		pass(61 * time.Second)
+		bye := pbx.numbered("BYE", 5)
+		pbx.skip()
+		pbx.challenge(bye, "n3")
+		pbx.answer(pbx.answering(pbx.numbered("BYE", 6), "n3"), 200)
+		pbx.quiet()
+		r.clean()
+		r.noShifts()
+	})
+}
+
+// A late 2xx of a branch given up is acknowledged and ended with its own numbers and credentials.
+func TestLateAnswerAfterChallenge(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice := r.phone("alice", "")
+		one, two := r.trunk(sip.UDP)
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		one.challenge(one.get("INVITE"), "n1")
+		late := one.numbered("INVITE", 2)
+		pass(2100 * time.Millisecond)
+		inv := two.get("INVITE")
+		two.answer(inv, 200)
+		alice.get("100")
+		from := alice.uac(alice.get("200"))
+		from.send("ACK")
+		two.numbered("ACK", numberOf(inv))
+		one.skip()
+		one.answer(late, 200)
+		one.answering(one.numbered("ACK", 2), "n1")
+		bye := one.get("BYE")
+		if numberOf(bye) < 3 {
+			t.Errorf("%s", bye)
+		}
+		one.answer(bye, 200)
+		from.send("BYE")
+		two.answer(two.get("BYE"), 200)
+		alice.get("200")
+	})
+}
+
+// attack: RFC 5393 §4.2: a provider that hands the call back under the number it got is a loop in the first round.
+func TestChallengedLoop(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		pbx.challenge(pbx.get("INVITE"), "n1")
+		inv := pbx.numbered("INVITE", 2)
+		pbx.write(strings.Replace(inv.String(), "Via:", "Via: SIP/2.0/UDP 203.0.113.1:5060;branch=z9hG4bKback\r\nVia:", 1))
+		pbx.get("482")
+	})
+}
+
+// A provider without a login challenges the caller as ever.
+func TestChallengeWithoutLogin(t *testing.T) {
+	provider(t, Config{}, func(r *rig, _ *testLogin) {
+		alice, other := r.phone("alice", ""), r.pbx(sip.UDP, "192.88.99.1:5060")
+		r.aors["300"] = []Target{{Hops: []Hop{{Addr: other.info.Remote}}, Upstream: "other"}}
+		alice.request("INVITE", "sip:300@example.com", "c1")
+		other.challenge(other.get("INVITE"), "n1")
+		if m := alice.numbered("407", 1); m.Value(sip.ProxyAuthenticate) != "n1" {
+			t.Errorf("%s", m)
+		}
+		r.noShifts()
+	})
+}

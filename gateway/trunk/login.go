@@ -1,0 +1,188 @@
+package trunk
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strconv"
+	"sync"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/digest"
+)
+
+// Account answers the challenges of an upstream with its Login (RFC 3261 §22, RFC 7616), and remembers the
+// nonces, so that most requests need not be challenged at all. It is safe for concurrent use.
+type Account struct {
+	login Login
+
+	mu     sync.Mutex                // a leaf
+	nonces map[netip.AddrPort]*nonce // by the address that gave it
+}
+
+// nonce is the newest challenge of an address.
+type nonce struct {
+	ch     digest.Challenge // its strings are clones
+	field  string           // the name of the header line that answers it
+	count  uint32           // nc of the last use
+	used   int              // how often it was used unasked, or one before it
+	missed int              // how often that was challenged all the same
+}
+
+// Bounds of what is remembered. An address that challenges most requests however they come (its nonces
+// are for one use) is not sent credentials unasked for a while.
+const (
+	maxNonces  = 64
+	fewUses    = 4
+	quietUses  = 1000
+	maxNonceNC = 1 << 31
+)
+
+// NewAccount is nil for no login.
+func NewAccount(l *Login) *Account {
+	if l == nil {
+		return nil
+	}
+	return &Account{login: *l, nonces: map[netip.AddrPort]*nonce{}}
+}
+
+// Tried says which credentials of ours a challenged request had.
+type Tried uint8
+
+// What has been tried.
+const (
+	Nothing   Tried = iota
+	Unasked         // from Known
+	Answered        // from Answer
+	AnsweredX       // from Answer, after stale=true
+)
+
+// What can be wrong with a challenge, for the log.
+var (
+	ErrRefused     = errors.New("user or password is wrong")
+	ErrUnreadable  = errors.New("challenge cannot be read")
+	ErrOtherRealm  = errors.New("challenge is for another realm than login.realm")
+	errNoChallenge = errors.New("401 or 407 without a challenge")
+)
+
+// Known is the header line for a request that has not been challenged, "" where no nonce of the address is
+// known or it does not honour them. uri is the Request-URI as it is sent.
+func (a *Account) Known(at netip.AddrPort, method, uri string) string {
+	a.mu.Lock()
+	n := a.nonces[at]
+	if n == nil || n.ch.QOP == "" || n.count >= maxNonceNC {
+		a.mu.Unlock()
+		return "" // without qop a nonce is for one request, or the answer could be replayed
+	}
+	n.used++
+	if n.used > fewUses && 2*n.missed >= n.used && n.used < quietUses {
+		n.missed++ // as it would be
+		a.mu.Unlock()
+		return ""
+	}
+	if n.used >= quietUses {
+		n.used, n.missed = 1, 0
+	}
+	n.count++
+	ch, field, count := n.ch, n.field, n.count
+	a.mu.Unlock()
+	line, err := a.line(&ch, field, count, method, uri)
+	if err != nil {
+		return ""
+	}
+	return line
+}
+
+// Answer is the header line for the same request once more, after the 401 or 407 resp to it; next is what is
+// to be given when that is challenged too. ErrRefused: the credentials are wrong.
+func (a *Account) Answer(at netip.AddrPort, resp *sip.Message, tried Tried, method, uri string) (line string, next Tried, err error) {
+	ch, field, err := a.choose(resp)
+	if err != nil {
+		return "", 0, err
+	}
+	next = Answered
+	switch {
+	case tried == Answered && ch.Stale:
+		next = AnsweredX
+	case tried >= Answered:
+		return "", 0, ErrRefused
+	}
+	line, err = a.line(&ch, field, a.count(at, &ch, field, tried), method, uri)
+	return line, next, err
+}
+
+// count remembers the challenge and is the nc of its next use.
+func (a *Account) count(at netip.AddrPort, ch *digest.Challenge, field string, tried Tried) uint32 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.nonces[at]
+	if n == nil {
+		if len(a.nonces) >= maxNonces {
+			clear(a.nonces) // a server that calls from ever new ports
+		}
+		n = &nonce{}
+		a.nonces[at] = n
+	}
+	if tried == Unasked {
+		n.missed++
+	}
+	if n.ch.Nonce != ch.Nonce || n.ch.Realm != ch.Realm || n.ch.Algorithm != ch.Algorithm {
+		n.ch, n.count = cloned(ch), 0
+	}
+	n.field = field
+	n.count++
+	return n.count
+}
+
+// choose is the first challenge of resp that we can answer (RFC 8760 §2.3: the server lists them in its order of
+// preference), and what it is answered in.
+func (a *Account) choose(resp *sip.Message) (ch digest.Challenge, field string, err error) {
+	err = errNoChallenge
+	for _, f := range resp.Fields() {
+		switch f.Header {
+		case sip.WWWAuthenticate:
+			field = sip.Authorization.String()
+		case sip.ProxyAuthenticate:
+			field = sip.ProxyAuthorization.String()
+		default:
+			continue
+		}
+		if ch, err = digest.ParseChallenge(resp.FieldValue(f)); err != nil || ch.Nonce == "" {
+			err = ErrUnreadable
+			continue
+		}
+		switch {
+		case a.login.Realm != "" && ch.Realm != a.login.Realm:
+			err = fmt.Errorf("%w: %.64q", ErrOtherRealm, ch.Realm)
+		case !ch.Answerable():
+			err = digest.ErrUnanswerable
+		default:
+			return ch, field, nil
+		}
+	}
+	return ch, "", err
+}
+
+func (a *Account) line(ch *digest.Challenge, field string, count uint32, method, uri string) (string, error) {
+	nc := strconv.FormatUint(1<<32|uint64(count), 16)[1:]
+	cnonce := strconv.FormatUint(rand.Uint64(), 36)
+	value, err := digest.Answer(ch, a.login.User, a.login.Password, method, uri, nc, cnonce)
+	return field + ": " + value, err
+}
+
+// cloned keeps no part of the message that ch was read from.
+func cloned(ch *digest.Challenge) digest.Challenge {
+	all := ch.Realm + ch.Nonce + ch.Algorithm + ch.Opaque + ch.QOP
+	out := digest.Challenge{Stale: ch.Stale}
+	for _, s := range []struct {
+		to *string
+		n  int
+	}{
+		{&out.Realm, len(ch.Realm)}, {&out.Nonce, len(ch.Nonce)}, {&out.Algorithm, len(ch.Algorithm)},
+		{&out.Opaque, len(ch.Opaque)}, {&out.QOP, len(ch.QOP)},
+	} {
+		*s.to, all = all[:s.n], all[s.n:]
+	}
+	return out
+}
