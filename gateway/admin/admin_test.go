@@ -170,7 +170,7 @@ func TestLabelsHaveFewValues(t *testing.T) {
 			}
 		}
 	}
-	want := []string{"class", "event", "hop", "limit", "method", "reason", "transport", "upstream", "version"}
+	want := []string{"class", "event", "file", "hop", "kind", "limit", "method", "reason", "result", "transport", "upstream", "version", "what"}
 	if got := slices.Sorted(maps.Keys(labels)); !slices.Equal(got, want) {
 		t.Errorf("labels are %v, want %v", got, want)
 	}

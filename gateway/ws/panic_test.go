@@ -53,19 +53,21 @@ func TestPanicOfWhoWaitsForPong(t *testing.T) {
 
 // The end of a flow is told to all who watch it.
 func TestPanicOfWatcher(t *testing.T) {
-	e, told := faulty(t, nil)
-	e.table.Watch(panicking{})
-	e.table.Watch(e)
+	after := make(chan sip.CloseReason, 1)
+	e, told := faulty(t, func(c *Config) {
+		c.Table.Watch(watcherFunc(func(sip.CloseReason) { panic("watcher") }))
+		c.Table.Watch(watcherFunc(func(why sip.CloseReason) { after <- why }))
+	})
 	e.dial().Close()
 	e.wantClosed(sip.CloseLost)
 	want(t, "told", <-told, any("watcher"))
-	e.wantClosed(sip.CloseLost)
+	want(t, "the watcher after it", <-after, sip.CloseLost)
 }
 
-type panicking struct{}
+type watcherFunc func(why sip.CloseReason)
 
-func (panicking) FlowNamed(*flow.Flow, flow.Name, *flow.Flow) {}
-func (panicking) FlowClosed(*flow.Flow, sip.CloseReason)      { panic("watcher") }
+func (watcherFunc) FlowNamed(*flow.Flow, flow.Name, *flow.Flow)    {}
+func (w watcherFunc) FlowClosed(_ *flow.Flow, why sip.CloseReason) { w(why) }
 
 // A page that panics is counted; net/http would hide it.
 func TestPanicOfPage(t *testing.T) {

@@ -74,14 +74,15 @@ func TestPanicInDialling(t *testing.T) {
 
 // Whoever watches flows is called as a reader ends: the others are told, and the connection is gone.
 func TestPanicOfWatcher(t *testing.T) {
-	var g *gateway
-	g, told := faulty(t, nil, "tcp://127.0.0.1:0")
-	g.table.Watch(watcherFunc(func(*flow.Flow) { panic("watcher") }))
-	g.table.Watch(g)
+	after := make(chan *flow.Flow, 1)
+	g, told := faulty(t, func(c *Config) {
+		c.Table.Watch(watcherFunc(func(*flow.Flow) { panic("watcher") }))
+		c.Table.Watch(watcherFunc(func(f *flow.Flow) { after <- f }))
+	}, "tcp://127.0.0.1:0")
 	g.client("tcp", 0).Close()
 	g.wantClosed(sip.CloseNormal)
 	want(t, "told", <-told, any("watcher"))
-	g.wantClosed(sip.CloseNormal) // the watcher after it
+	want(t, "live for the watcher after it", (<-after).Live(), false)
 }
 
 type watcherFunc func(f *flow.Flow)
