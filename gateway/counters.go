@@ -163,6 +163,8 @@ func (g *Gateway) events() map[string]uint64 {
 		"ring_timeout": c.RingTimeouts.Load(), "dead_flow": c.DeadFlows.Load(), "ghost_answer": c.GhostAnswers.Load(),
 		"dead_peer_bye": c.DeadPeerByes.Load(), "vias_mended": c.ViasMended.Load(), "reopened": c.Reopened.Load(),
 		"call_expired": c.CallsExpired.Load(), "call_forgotten": c.CallsForgotten.Load(),
+		"login_answered": c.LoginsAnswered.Load(), "login_refused": c.LoginsRefused.Load(), "cseq_forgotten": c.ShiftsForgotten.Load(),
+		"redirected": c.Redirected.Load(),
 	}
 	for i, change := range countedChanges {
 		all["binding_"+string(change)] = g.count.changes[i].Load()

@@ -143,7 +143,8 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 	g.core.router = &router{own: own, registrar: g.registrar, known: knownOf(users), trunks: g.trunks, rules: rules}
 	c := g.cfg.proxyLimits()
 	c.Table, c.Wheel, c.Flows, c.Keys = g.transactions, g.transactions.Wheel(), g.flows, g.keys
-	c.Router, c.Network, c.Identity = g.core.router, g.network, newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys)
+	id := newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys)
+	c.Router, c.Network, c.Identity, c.Terms = g.core.router, g.network, id, g.termsOf(id)
 	c.Authenticate, c.Caller, c.Bound = g.core.prove, own.caller, g.bound
 	c.Branch, c.Relay, c.Finished, c.Panicked = g.leave, g.relay, g.finished, g.panicked
 	g.proxy = proxy.New(c)

@@ -48,7 +48,7 @@ func NewAccount(l *Login) *Account {
 }
 
 // Tried says which credentials of ours a challenged request had.
-type Tried uint8
+type Tried = uint8
 
 // What has been tried.
 const (

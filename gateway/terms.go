@@ -1,0 +1,96 @@
+package gateway
+
+import (
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/trunk"
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// termsOf is how each upstream is dealt with (proxy.Config.Terms).
+func (g *Gateway) termsOf(id *identity) func(upstream string) *proxy.Terms {
+	all := map[string]*proxy.Terms{}
+	for i := range g.cfg.Upstreams {
+		group := &g.cfg.Upstreams[i]
+		t := &proxy.Terms{EarlyMedia: earlyMedia[group.EarlyMedia]}
+		if group.Login != nil {
+			t.Login = &account{Account: trunk.NewAccount(group.Login), upstream: group.Name, log: g.log}
+		}
+		if group.Recurse {
+			t.Redirect = func(req *sip.Message, from *flow.Flow, contact *sip.URI) []proxy.Target {
+				return g.core.router.redirected(id, group.Name, req, contact, from)
+			}
+		}
+		all[group.Name] = t
+	}
+	return func(upstream string) *proxy.Terms { return all[upstream] }
+}
+
+var earlyMedia = map[trunk.EarlyMedia]proxy.EarlyMedia{
+	trunk.EarlyMediaPass: proxy.EarlyMediaPasses, trunk.EarlyMediaStrip: proxy.EarlyMediaStripped, trunk.EarlyMediaRing: proxy.EarlyMediaRings,
+}
+
+// account is an upstream's login; it tells the operator when that is refused (proxy.Login).
+type account struct {
+	*trunk.Account
+	upstream string
+	log      zerolog.Logger
+	told     atomic.Int64 // when it was said last, Unix seconds
+}
+
+// Refused logs, once a minute.
+func (a *account) Refused(at netip.AddrPort, err error) {
+	now, last := time.Now().Unix(), a.told.Load()
+	if now-last >= 60 && a.told.CompareAndSwap(last, now) {
+		a.log.Error().Err(err).Str("upstream", a.upstream).Str("hop", at.String()).
+			Msg("the upstream refuses our login; callers get 503 (upstreams." + a.upstream + ".login)")
+	}
+}
+
+// redirected is where a Contact of an upstream's redirection leads: to that upstream itself or to users of ours, and
+// nowhere else, for it must not spend the caller's rights at others. The rules are asked as if the caller had called it.
+func (r *router) redirected(id *identity, upstream string, req *sip.Message, contact *sip.URI, from *flow.Flow) []proxy.Target {
+	if req.Method() == "REGISTER" {
+		return nil
+	}
+	u := *contact
+	u.Headers = ""
+	targets, err := r.redirection(id, upstream, req, &u, from)
+	if err != nil {
+		return nil
+	}
+	for i := range targets {
+		t := &targets[i]
+		if t.Upstream != "" && t.Upstream != upstream {
+			return nil
+		}
+		if t.URI == "" {
+			t.URI = asIs.RequestURI(&u, u.Host, len(t.Hops) > 0)
+		}
+		if t.URI == "" {
+			t.URI = u.String()
+		}
+	}
+	return targets
+}
+
+func (r *router) redirection(id *identity, upstream string, req *sip.Message, u *sip.URI, from *flow.Flow) ([]proxy.Target, error) {
+	if domain, ok := r.own.Domain(u.Host, u.Port); ok {
+		return r.local(req, u, domain, from)
+	}
+	hop, ok := id.HopOf(upstream, u)
+	if !ok {
+		return nil, errForeign
+	}
+	targets, err := r.byHost(upstream, req, u, from)
+	if err == nil && targets[0].Upstream == upstream {
+		targets[0].Hops = []proxy.Hop{hop}
+	}
+	return targets, err
+}
