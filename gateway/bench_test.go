@@ -23,7 +23,7 @@ type sink struct {
 	last []byte
 }
 
-func (s *sink) Send(b []byte) error   { s.last = b; return nil }
+func (s *sink) Send(b []byte) error   { s.last = append(s.last[:0], b...); return nil }
 func (s *sink) Info() *sip.ConnInfo   { return &s.info }
 func (s *sink) Close(sip.CloseReason) {}
 

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"testing"
@@ -144,7 +145,7 @@ func BenchmarkSpliceResponse(b *testing.B) {
 func BenchmarkReply(b *testing.B) {
 	m := mustParse(b, benchInvite())
 	buf := make([]byte, 0, 4<<10)
-	r := &Reply{Status: 100, SourceAddr: "192.0.2.1", SourcePort: 40123}
+	r := &Reply{Status: 100, Source: netip.MustParseAddrPort("192.0.2.1:40123")}
 	b.ReportAllocs()
 	for b.Loop() {
 		buf = m.AppendReply(buf[:0], r)
@@ -167,7 +168,7 @@ func TestHotPathAllocations(t *testing.T) {
 	invite, ok := benchInvite(), bench200()
 	m, resp := mustParse(t, invite), mustParse(t, ok)
 	buf := make([]byte, 0, 16<<10)
-	reply := &Reply{Status: 100, SourceAddr: "192.0.2.1", SourcePort: 40123}
+	reply := &Reply{Status: 100, Source: netip.MustParseAddrPort("192.0.2.1:40123")}
 	text := []byte(invite)
 	for _, c := range []struct {
 		name string

@@ -76,9 +76,8 @@ func (r CloseReason) Gone() bool { return r == CloseGoingAway || r == CloseSlow 
 // Conn is one transport association to a peer: a WebSocket, a TCP or TLS
 // connection, or a UDP socket together with the peer's address.
 type Conn interface {
-	// Send sends one whole SIP message, or queues it; it never blocks. The
-	// callee may keep b until it is written, so neither side changes it after.
-	// An error means that the connection is closed or is being closed.
+	// Send sends one whole SIP message, or queues a copy; it never blocks. The
+	// callee neither changes b nor keeps it, so that it is the caller's again. An error means that the connection is closed or is being closed.
 	Send(b []byte) error
 	// Info returns the same pointer for the life of the connection.
 	Info() *ConnInfo

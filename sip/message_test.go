@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -287,7 +288,7 @@ func TestParseRefuses(t *testing.T) {
 // but what it copies.
 func reparse(t *testing.T, name string, m *Message, s *StatusError) {
 	t.Helper()
-	b := string(m.AppendReply(nil, &Reply{Status: s.Code, Reason: s.Reason, ToTag: "t1", SourceAddr: "192.0.2.1", SourcePort: 5}))
+	b := string(m.AppendReply(nil, &Reply{Status: s.Code, Reason: s.Reason, ToTag: "t1", Source: netip.MustParseAddrPort("192.0.2.1:5")}))
 	if !strings.HasPrefix(b, "SIP/2.0 ") || strings.Count(b, "\r\n\r\n") != 1 || !strings.HasSuffix(b, "Content-Length: 0\r\n\r\n") {
 		t.Errorf("%s: answer %q", name, b)
 	}

@@ -265,10 +265,7 @@ func (s *Splice) StampVia(addr string, port uint16) {
 	if f == nil || s.msg.topVia.Host == "" {
 		return
 	}
-	v := s.msg.text[f.valStart:f.valEnd]
-	if c := listComma(v); c >= 0 {
-		v = v[:endSpace(v, 0, c)]
-	}
+	v := firstVia(s.msg.text[f.valStart:f.valEnd])
 	rport := s.cutStamps(v, f.valStart)
 	at := f.valStart + uint16(len(v))
 	if rport || !sameAddr(s.msg.topVia.Host, addr) {
@@ -282,29 +279,57 @@ func (s *Splice) StampVia(addr string, port uint16) {
 
 // cutStamps cuts received and rport from the Via value v, which begins at base; it reports whether there was an rport.
 func (s *Splice) cutStamps(v string, base uint16) (rport bool) {
-	i := strings.IndexByte(v, ';')
-	for i >= 0 && i < len(v) {
-		end := i + 1
-		for end < len(v) && v[end] != ';' {
-			if v[end] == '"' {
-				if end = quotedEnd(v, end); end < 0 {
-					return rport
-				}
-				continue
-			}
-			end++
+	for i := strings.IndexByte(v, ';'); i >= 0 && i < len(v); {
+		end, what := stampAt(v, i)
+		if end < 0 {
+			break
 		}
-		name, _, _ := strings.Cut(v[i+1:end], "=")
-		name = name[skipSpace(name, 0):]
-		name = name[:endSpace(name, 0, len(name))]
-		isRport := EqualFold(name, "rport")
-		if isRport || EqualFold(name, "received") {
+		if what != noStamp {
 			s.ed.insert(edit{at: base + uint16(i), end: base + uint16(end), kind: stampPiece}, false)
 		}
-		rport = rport || isRport
+		rport = rport || what == rportStamp
 		i = end
 	}
 	return rport
+}
+
+// firstVia is the first of the values of a Via line.
+func firstVia(v string) string {
+	if c := listComma(v); c >= 0 {
+		return v[:endSpace(v, 0, c)]
+	}
+	return v
+}
+
+type stamp uint8
+
+const (
+	noStamp stamp = iota
+	receivedStamp
+	rportStamp
+)
+
+// stampAt is what the parameter whose ';' is v[i] says, and where it ends: -1 in an open quote.
+func stampAt(v string, i int) (end int, what stamp) {
+	end = i + 1
+	for end < len(v) && v[end] != ';' {
+		if v[end] == '"' {
+			if end = quotedEnd(v, end); end < 0 {
+				return -1, noStamp
+			}
+			continue
+		}
+		end++
+	}
+	name, _, _ := strings.Cut(v[i+1:end], "=")
+	name = name[skipSpace(name, 0):]
+	switch name = name[:endSpace(name, 0, len(name))]; {
+	case EqualFold(name, "rport"):
+		return end, rportStamp
+	case EqualFold(name, "received"):
+		return end, receivedStamp
+	}
+	return end, noStamp
 }
 
 // sameAddr reports whether a Via host is the address addr.
@@ -312,19 +337,31 @@ func sameAddr(host, addr string) bool {
 	if host == addr {
 		return true
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	if strings.IndexByte(host, ':') < 0 && span(host, charClass(hexChar)) == 0 {
-		return false
-	}
-	if c := host[len(host)-1]; strings.IndexByte(host, ':') < 0 && (c < '0' || c > '9') {
-		return false // a name: no need for an error value to say so
-	}
-	a, err := netip.ParseAddr(host)
-	if err != nil {
+	a, ok := hostAddr(host)
+	if !ok {
 		return false
 	}
 	b, err := netip.ParseAddr(addr)
-	return err == nil && a.Unmap() == b.WithZone("").Unmap()
+	return err == nil && a == b.WithZone("").Unmap()
+}
+
+// isAddr is sameAddr of an address that is none in text.
+func isAddr(host string, addr netip.Addr) bool {
+	a, ok := hostAddr(host)
+	return ok && a == addr.WithZone("").Unmap()
+}
+
+// hostAddr is the address that a host is, if it is one.
+func hostAddr(host string) (netip.Addr, bool) {
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.IndexByte(host, ':') < 0 && span(host, charClass(hexChar)) == 0 {
+		return netip.Addr{}, false
+	}
+	if c := host[len(host)-1]; strings.IndexByte(host, ':') < 0 && (c < '0' || c > '9') {
+		return netip.Addr{}, false // a name: no need for an error value to say so
+	}
+	a, err := netip.ParseAddr(host)
+	return a.Unmap(), err == nil
 }
 
 // Append writes the copy with an exact Content-Length to dst. It may be called

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -162,7 +163,7 @@ func TestStampVia(t *testing.T) { // RFC 3261 §18.2.1, RFC 3581 §4
 		s.StampVia(c.addr, 4711)
 		want := request("Via: "+c.want, "Content-Length: 0")
 		diff(t, c.name, string(s.Append(nil)), want)
-		reply := string(m.AppendReply(nil, &Reply{Status: 100, SourceAddr: c.addr, SourcePort: 4711}))
+		reply := string(m.AppendReply(nil, &Reply{Status: 100, Source: netip.AddrPortFrom(netip.MustParseAddr(c.addr), 4711)}))
 		diff(t, c.name+", reply", strings.SplitAfter(reply, "Via: ")[1][:len(c.want)], c.want)
 		again := mustParse(t, want)
 		s = again.Splice()

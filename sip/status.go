@@ -30,6 +30,9 @@ func (e *StatusError) Unwrap() error { return e.Err }
 // AsStatus returns the StatusError in err's chain; any other error becomes a
 // 500 whose cause is err, so that no internal text reaches the wire.
 func AsStatus(err error) *StatusError {
+	if s, ok := err.(*StatusError); ok { // nearly always
+		return s
+	}
 	var s *StatusError
 	if errors.As(err, &s) {
 		return s

@@ -20,7 +20,7 @@ type wire struct {
 	sent int
 }
 
-func (w *wire) Send(b []byte) error   { w.last = b; w.sent++; return nil }
+func (w *wire) Send(b []byte) error   { w.last = append(w.last[:0], b...); w.sent++; return nil }
 func (w *wire) Info() *sip.ConnInfo   { return &w.info }
 func (w *wire) Close(sip.CloseReason) {}
 

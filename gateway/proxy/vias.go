@@ -72,7 +72,7 @@ func (rc *responseContext) returnVias(m *sip.Message, out *sip.Splice) bool {
 
 // viasOf is one Via value of all that req came with, the top one stamped (RFC 3581 §4).
 func viasOf(req *sip.Message, from *sip.ConnInfo) string {
-	r := sip.Reply{Status: 100, SourceAddr: from.Remote.Addr().Unmap().String(), SourcePort: from.Remote.Port()}
+	r := sip.Reply{Status: 100, Source: from.Remote}
 	m, err := sip.Parse(string(req.AppendReply(nil, &r)), sip.Frame)
 	if err != nil {
 		m = req

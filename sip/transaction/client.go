@@ -82,7 +82,10 @@ func (tx *Client) Start(out Outgoing) {
 	tx.table.enterClient(tx)
 	tx.pace = newPace(TimerA, TimerB, tx.reliable)
 	tx.afterLocked(tx.pace.step)
-	if deliver(tx.flow, out.Append(nil)) != nil {
+	p := newBuffer()
+	defer p.free()
+	p.b = out.Append(p.b)
+	if deliver(tx.flow, p.b) != nil {
 		tx.failLocked(ErrTransport)
 	}
 }

@@ -1,6 +1,7 @@
 package transaction
 
 import (
+	"bytes"
 	"sync"
 	"time"
 
@@ -91,7 +92,7 @@ func (tx *Server) SetUser(u ServerUser) {
 	tx.user = u
 }
 
-// Reply answers with a response made by us; SourceAddr/SourcePort and ToTag are filled in here.
+// Reply answers with a response made by us; Source and ToTag are filled in here.
 func (tx *Server) Reply(r *sip.Reply) {
 	tx.mu.Lock()
 	defer tx.unlockLater()
@@ -103,7 +104,15 @@ func (tx *Server) replyLocked(r sip.Reply) {
 		tx.table.counters.drop(UnsentLate)
 		return
 	}
-	tx.forwardLocked(r.Status, appendReply(tx.req, &r, tx.key, tx.flow))
+	if tx.invite || !tx.reliable { // it may have to be sent again
+		tx.forwardLocked(r.Status, appendReply(nil, tx.req, r, tx.key, tx.flow))
+		return
+	}
+	p := newBuffer()
+	defer p.free()
+	p.b = appendReply(p.b, tx.req, r, tx.key, tx.flow)
+	tx.forwardLocked(r.Status, p.b)
+	tx.last = bytes.Clone(tx.last) // not sent, if there is one
 }
 
 // Refuse answers with err's status. Before SetUser it leaves no state behind: the request sent again is judged
@@ -185,8 +194,7 @@ func (tx *Server) resendLocked() {
 
 // send100Locked answers 100 and leaves Trying.
 func (tx *Server) send100Locked() {
-	b := appendReply(tx.req, &sip.Reply{Status: 100}, tx.key, tx.flow)
-	tx.provisionalLocked(b)
+	tx.provisionalLocked(appendReply(nil, tx.req, sip.Reply{Status: 100}, tx.key, tx.flow))
 }
 
 // provisionalLocked sends a provisional response; it is kept where the request can come again.

@@ -164,14 +164,14 @@ func (t *Table) ReceiveBad(m *sip.Message, err error, from *flow.Flow) {
 
 // answer sends a response without state.
 func (t *Table) answer(m *sip.Message, r sip.Reply, k key, to *flow.Flow) {
-	b := appendReply(m, &r, k, to)
-	if r.Status >= 300 && len(b) > t.reflects(m, to) {
-		if b = t.shorten(m, r, k, to); b == nil {
-			t.counters.drop(Amplifying)
-			return
-		}
+	p := newBuffer()
+	defer p.free()
+	p.b = appendReply(p.b, m, r, k, to)
+	if r.Status >= 300 && len(p.b) > t.reflects(m, to) && !t.shorten(p, m, r, k, to) {
+		t.counters.drop(Amplifying)
+		return
 	}
-	_ = deliver(to, b) // to is gone: so is the reason to answer
+	_ = deliver(to, p.b) // to is gone: so is the reason to answer
 }
 
 // reflects is how many octets m may be refused with: two and a half times its own, where its source may be
@@ -184,16 +184,16 @@ func (t *Table) reflects(m *sip.Message, to *flow.Flow) int {
 }
 
 // shorten makes a refusal of the standard phrase and then of ever fewer headers, the last of which is the one that
-// everybody can use (of challenges: MD5); nil when none is short enough.
-func (t *Table) shorten(m *sip.Message, r sip.Reply, k key, to *flow.Flow) []byte {
+// everybody can use (of challenges: MD5); false when none is short enough.
+func (t *Table) shorten(p *buffer, m *sip.Message, r sip.Reply, k key, to *flow.Flow) bool {
 	most := t.reflects(m, to)
 	for r.Reason = ""; ; r.Headers = r.Headers[1:] {
-		b := appendReply(m, &r, k, to)
+		p.b = appendReply(p.b[:0], m, r, k, to)
 		switch {
-		case len(b) <= most:
-			return b
+		case len(p.b) <= most:
+			return true
 		case len(r.Headers) < 2:
-			return nil
+			return false
 		}
 	}
 }
@@ -446,12 +446,11 @@ func refusal(err *sip.StatusError) sip.Reply {
 	return sip.Reply{Status: err.Code, Reason: err.Reason, Headers: err.Headers}
 }
 
-// appendReply makes a response of r; r is changed.
-func appendReply(m *sip.Message, r *sip.Reply, k key, to *flow.Flow) []byte {
+// appendReply appends the response to m that r says.
+func appendReply(dst []byte, m *sip.Message, r sip.Reply, k key, to *flow.Flow) []byte {
 	if r.ToTag == "" {
 		r.ToTag = k.tag()
 	}
-	remote := to.Info().Remote
-	r.SourceAddr, r.SourcePort = remote.Addr().Unmap().WithZone("").String(), remote.Port()
-	return m.AppendReply(make([]byte, 0, 640+len(r.Body)), r)
+	r.Source = to.Info().Remote
+	return m.AppendReply(dst, &r)
 }

@@ -18,13 +18,11 @@ func Refuse(m *sip.Message, err error, from *flow.Flow) {
 		return
 	}
 	status := sip.AsStatus(err)
-	remote := from.Info().Remote
 	from.Send(m.AppendReply(nil, &sip.Reply{
-		Status:     status.Code,
-		Reason:     status.Reason,
-		ToTag:      strconv.FormatUint(maphash.String(tagSeed, m.String()), 36),
-		SourceAddr: remote.Addr().String(),
-		SourcePort: remote.Port(),
-		Headers:    status.Headers,
+		Status:  status.Code,
+		Reason:  status.Reason,
+		ToTag:   strconv.FormatUint(maphash.String(tagSeed, m.String()), 36),
+		Source:  from.Info().Remote,
+		Headers: status.Headers,
 	}))
 }
