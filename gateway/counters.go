@@ -89,6 +89,13 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 	for _, st := range g.trunks.State() {
 		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: st.Upstream, Hop: st.Hop, Up: st.Usable(), Calls: st.Calls, Downs: st.Downs, Probe: st.Probe})
 	}
+	s.CertificateEnds, s.CertificateFailed = g.certificates()
+	g.fill(&s, &t)
+	return s
+}
+
+// fill enters the figures that have labels of a fixed set.
+func (g *Gateway) fill(s *admin.Snapshot, t *transaction.Stats) {
 	for _, tr := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS, sip.WS, sip.WSS} {
 		name := strings.ToLower(tr.String())
 		s.Flows[name], s.FlowsOpened[name] = g.flows.Count(tr)
@@ -108,14 +115,12 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 	for _, k := range transaction.Kinds() {
 		s.TimedOut[k.String()] = t.TimedOut[k]
 	}
-	s.CertificateEnds, s.CertificateFailed = g.certificates()
 	for _, d := range transaction.Drops() {
 		s.Drops[d.String()] = t.Drops[d]
 	}
 	for _, d := range proxy.Drops() {
 		s.Drops[d.String()] = g.proxy.Counters.Dropped(d)
 	}
-	return s
 }
 
 // refused are connections turned away before they were flows.
