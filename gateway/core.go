@@ -28,6 +28,7 @@ type core struct {
 	flood     *policy.Flood
 	prove     func(req *sip.Message, from *flow.Flow) error
 	registrar *registrar.Registrar
+	relayed   *relayed
 	router    *router
 	proxy     *proxy.Proxy
 	log       zerolog.Logger
@@ -83,6 +84,10 @@ func (c *core) register(tx *transaction.Server, req *sip.Message, from *flow.Flo
 	if !ok {
 		return errForeign
 	}
+	if c.relayed.KeepsUser(aor) {
+		c.proxy.Request(tx)
+		return nil
+	}
 	reply, err := c.registrar.Register(context.Background(), req, from, aor)
 	if err != nil {
 		return err
@@ -100,6 +105,9 @@ func (c *core) options(tx *transaction.Server, req *sip.Message) (answered bool,
 	u, err := sip.ParseURI(req.RequestURI())
 	if err != nil {
 		return false, errBadURI
+	}
+	if by, err := c.qualify(tx, req); by || err != nil {
+		return by, err
 	}
 	if !c.own.Own(u.Host, u.Port) {
 		return false, nil
@@ -126,8 +134,13 @@ func (c *core) options(tx *transaction.Server, req *sip.Message) (answered bool,
 			return false, errAway
 		}
 	}
-	tx.Reply(&sip.Reply{Status: 200, Headers: []string{methods, "Accept: application/sdp", "Supported: path, outbound, gruu"}})
+	c.alive(tx)
 	return true, nil
+}
+
+// alive answers OPTIONS.
+func (c *core) alive(tx *transaction.Server) {
+	tx.Reply(&sip.Reply{Status: 200, Headers: []string{methods, "Accept: application/sdp", "Supported: path, outbound, gruu"}})
 }
 
 // unsupported is RFC 3261 §8.2.2.3: the server itself needs no extension to be asked.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/ringway/ringway/gateway/admin"
 	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/relay"
 	"github.com/ringway/ringway/registrar"
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
@@ -75,7 +76,7 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 	t := g.transactions.Stats()
 	s := admin.Snapshot{
 		Flows: map[string]uint64{}, FlowsOpened: map[string]uint64{}, FlowsClosed: map[string]uint64{},
-		Bindings: uint64(bindings), Calls: uint64(g.proxy.CallCount()),
+		Bindings: uint64(bindings), Relayed: uint64(g.relayed.Len()), RelayEvents: map[string]uint64{}, Calls: uint64(g.proxy.CallCount()),
 		ServerTransactions: uint64(t.Live[transaction.ServerInvite] + t.Live[transaction.ServerOther]),
 		ClientTransactions: uint64(t.Live[transaction.ClientInvite] + t.Live[transaction.ClientOther]),
 		Requests:           map[string]uint64{}, Responses: map[string]uint64{}, Drops: map[string]uint64{},
@@ -99,6 +100,9 @@ func (g *Gateway) fill(s *admin.Snapshot, t *transaction.Stats) {
 	for _, tr := range []sip.Transport{sip.UDP, sip.TCP, sip.TLS, sip.WS, sip.WSS} {
 		name := strings.ToLower(tr.String())
 		s.Flows[name], s.FlowsOpened[name] = g.flows.Count(tr)
+	}
+	for _, c := range relay.Changes() {
+		s.RelayEvents[c.String()] = g.relayed.Counters[c].Load()
 	}
 	for i, r := range reasons {
 		s.FlowsClosed[string(r)] = g.count.closed[i].Load()

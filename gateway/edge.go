@@ -7,6 +7,7 @@ import (
 	"github.com/ringway/ringway/gateway/proxy"
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/registrar"
+	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/transport"
 )
@@ -15,8 +16,10 @@ import (
 type edge struct{ *flow.Keys }
 
 // PathFor is the Path value that leads over f to name (RFC 3327, RFC 5626 §5.1).
-func (e *edge) PathFor(name flow.Name, f *flow.Flow) string {
-	info := f.Info()
+func (e *edge) PathFor(name flow.Name, f *flow.Flow) string { return e.PathOver(name, f, f.Info()) }
+
+// PathOver is PathFor with the address that those have for us whom info leads to.
+func (e *edge) PathOver(name flow.Name, f *flow.Flow, info *sip.ConnInfo) string {
 	b := make([]byte, 0, 128)
 	b = append(b, "<sip:"...)
 	b = e.Append(b, flow.Token{Side: flow.Registered, Flow: f.ID, Name: name}, "")
@@ -64,7 +67,7 @@ func (g *Gateway) bound(aor string, f *flow.Flow) (names []flow.Name) {
 			names = append(names, list[i].Name)
 		}
 	}
-	return names
+	return append(names, g.relayed.Names(aor, f)...)
 }
 
 // bindingChanged logs and counts what happens to registrations (registrar.Config.OnEvent).

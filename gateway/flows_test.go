@@ -16,6 +16,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/relay"
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/siptest"
@@ -31,6 +32,7 @@ func TestFlows(t *testing.T) {
 		t.Cleanup(s.leavesNothing)
 		return siptest.Setup{Net: s.net, Commands: map[string]func([]string) string{
 			"restart": s.restart, "forget": s.forget, "drops": s.drops, "state": s.state, "upstreams": s.upstreams,
+			"relayed": s.relayed,
 		}}
 	})
 }
@@ -66,8 +68,15 @@ func configFile(t *testing.T) string {
 	if strings.HasPrefix(t.Name(), "TestTorture") {
 		own = flowDir + "torture.yaml"
 	}
-	if _, err := os.Stat(own); err == nil {
-		return own
+	for name := strings.TrimSuffix(own, ".yaml"); strings.HasPrefix(name, flowDir); {
+		if _, err := os.Stat(name + ".yaml"); err == nil {
+			return name + ".yaml"
+		}
+		dash := strings.LastIndexByte(name, '-')
+		if dash < 0 {
+			break
+		}
+		name = name[:dash]
 	}
 	return flowDir + "gateway.yaml"
 }
@@ -149,6 +158,17 @@ func (s *theatre) upstreams([]string) string {
 		out = append(out, fmt.Sprintf("%s %s %v, calls %d", st.Upstream, st.Hop, st.State, st.Calls))
 	}
 	return strings.Join(out, "\n")
+}
+
+// relayed is how many users of upstreams are registered, and what became of their registrations.
+func (s *theatre) relayed([]string) string {
+	out := fmt.Sprintf("relayed bindings %d", s.gw.relayed.Len())
+	for _, c := range relay.Changes() {
+		if n := s.gw.relayed.Counters[c].Load(); n > 0 {
+			out += fmt.Sprintf(", %s %d", c, n)
+		}
+	}
+	return out
 }
 
 // state is what the gateway holds now.

@@ -39,6 +39,7 @@ type Gateway struct {
 	web          *ws.Server       // WebSocket
 	trunks       *trunk.Set
 	registrar    *registrar.Registrar
+	relayed      *relayed // users whom upstreams keep
 	proxy        *proxy.Proxy
 	network      proxy.Network                     // over transports and web
 	phase        func(time.Duration) time.Duration // of the first probes; nil: random
@@ -46,6 +47,7 @@ type Gateway struct {
 	core         *core
 	source       *policy.Source
 	digest       *policy.Digest
+	identity     *policy.Identity
 	flood        *policy.Flood
 	count        counters
 	admin        *adminServer
@@ -92,6 +94,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 		Phase: g.phase,
 	})
 	g.wirePolicy(own, users)
+	g.wireRelay(own)
 	if err := g.wireRegistrar(own); err != nil {
 		return err
 	}
@@ -101,7 +104,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	if err := g.wireTransports(); err != nil {
 		return err
 	}
-	for _, w := range []flow.Watcher{&g.count, newFlowLog(log), g.registrar, g.proxy} {
+	for _, w := range []flow.Watcher{&g.count, newFlowLog(log), g.registrar, g.relayed, g.proxy} {
 		g.flows.Watch(w)
 	}
 	g.admin = newAdmin(g)
@@ -120,7 +123,7 @@ func (g *Gateway) wirePolicy(own *own, users *digest.Table) {
 	}
 	identity := &policy.Identity{Domains: own, Digest: g.digest, Flood: g.flood, Realm: own.first, Upstreams: g.trunks}
 	g.core.stages, g.core.flood = []stage{g.flood, identity}, g.flood
-	g.core.prove = identity.Prove
+	g.core.prove, g.identity = identity.Prove, identity
 }
 
 func (g *Gateway) wireRegistrar(own *own) (err error) {
@@ -140,12 +143,12 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 			return fmt.Errorf("routes[%d].%s: %s", f.Rule, f.Key, f.Text)
 		}
 	}
-	g.core.router = &router{own: own, registrar: g.registrar, known: knownOf(users), trunks: g.trunks, rules: rules}
+	g.core.router = &router{own: own, registrar: g.registrar, known: knownOf(users), trunks: g.trunks, rules: rules, relayed: g.relayed}
 	c := g.cfg.proxyLimits()
 	c.Table, c.Wheel, c.Flows, c.Keys = g.transactions, g.transactions.Wheel(), g.flows, g.keys
 	id := newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys)
 	c.Router, c.Network, c.Identity, c.Terms = g.core.router, g.network, id, g.termsOf(id)
-	c.Authenticate, c.Caller, c.Bound = g.core.prove, own.caller, g.bound
+	c.Authenticate, c.Caller, c.Bound, c.Agents = g.core.prove, own.caller, g.bound, g.relayed
 	c.Branch, c.Relay, c.Finished, c.Panicked = g.leave, g.relay, g.finished, g.panicked
 	g.proxy = proxy.New(c)
 	g.core.proxy = g.proxy
@@ -153,7 +156,7 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 }
 
 // leave is the hygiene of every copy that leaves (proxy.Config.Branch).
-func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, _ *flow.Flow, t *proxy.Target) error {
+func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, to *flow.Flow, t *proxy.Target) error {
 	up, router := from.Upstream(), g.core.router
 	believed := up != "" && router.trusts(up)
 	policy.Scrub(req, out, believed, g.core.own.isRealm)
@@ -167,9 +170,15 @@ func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, _ *flow.Flow, t
 			out.RemoveAll(sip.PAssertedIdentity) // RFC 3325 §5
 		}
 	case req.ToTag() == "" && t.Rewrite == nil && router.trusts(t.Upstream):
-		if aor := g.core.own.proved(req, from); aor != "" {
+		if aor := g.core.own.proved(req, from); aor != "" && !g.relayed.KeepsUser(aor) { // whom an upstream keeps it knows itself
 			policy.AssertIdentity(out, aor)
 		}
+	}
+	switch {
+	case up != "" && t.Upstream == "":
+		g.relayed.Inward(up, t.Name, req, out)
+	case up == "" && t.Upstream != "":
+		g.relayed.Outward(t.Upstream, from, req, out, to.Info())
 	}
 	return nil
 }
@@ -181,6 +190,9 @@ func (g *Gateway) relay(tx *transaction.Server, resp *sip.Message, out *sip.Spli
 		policy.ScrubResponse(resp, out)
 	case tx.Flow().Upstream() == "":
 		policy.Withhold(resp, out)
+	}
+	if to := tx.Flow(); up.Upstream() == "" && to.Upstream() != "" {
+		g.relayed.Outward(to.Upstream(), up, resp, out, to.Info())
 	}
 }
 

@@ -27,7 +27,7 @@ var floors = []struct {
 	may  []string
 }{
 	{"cmd/ringway", []string{"gateway", "web/phone"}},
-	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/route", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/fault", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
+	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/relay", "gateway/route", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/fault", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
 	{"gateway/trunk", []string{"gateway/trunk/locate", "sip", "sip/transaction", "sip/digest"}},
 	{"gateway/trunk/locate/...", []string{"sip"}},
 	{"gateway/...", []string{"sip", "sip/fault", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
@@ -135,7 +135,7 @@ func TestForbiddenImportsAreNoticed(t *testing.T) {
 		t.Errorf("the fixture's violations are %q, want %q", got, want)
 	}
 	for _, c := range []struct{ room, imports string }{
-		{"gateway/ws", module + "/gateway/proxy"}, {"gateway/proxy", module + "/gateway"}, {"gateway/proxy", module + "/registrar"},
+		{"gateway/ws", module + "/gateway/proxy"}, {"gateway/proxy", module + "/gateway"}, {"gateway/proxy", module + "/registrar"}, {"gateway/relay", module + "/registrar"}, {"gateway/relay", module + "/gateway/proxy"},
 		{"registrar", module + "/gateway/trunk"}, {"registrar/redis", module + "/sip/transaction"}, {"sip", module + "/sip/flow"},
 		{"sip/transport", module + "/registrar"}, {"sip/flow", module + "/gateway"}, {"cmd/ringway", module + "/sip"}, {"web/phone", module + "/gateway"},
 		{"gateway", module + "/sip/siptest"}, {"gateway/ws", module + "/registrar/storetest"}, {"attic", "fmt"},

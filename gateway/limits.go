@@ -3,6 +3,7 @@ package gateway
 import (
 	"github.com/ringway/ringway/gateway/policy"
 	"github.com/ringway/ringway/gateway/proxy"
+	"github.com/ringway/ringway/gateway/relay"
 	"github.com/ringway/ringway/gateway/ws"
 	"github.com/ringway/ringway/registrar"
 	"github.com/ringway/ringway/sip/digest"
@@ -67,4 +68,8 @@ func (c *Config) socketLimits() transport.Config {
 		MaxMessage: l.MessageSize, SendQueue: l.SendQueue, WriteTime: l.WriteTimeout,
 		MaxHalfOpen: l.HalfOpen, MaxPerAddr: l.FlowsPerAddress, HandshakeTime: l.Handshake, ProveTime: l.Unproven,
 	}
+}
+
+func (c *Config) relayLimits() relay.Config {
+	return relay.Config{MaxExpires: c.RelayExpires, Grace: c.ReconnectGrace, MaxBindings: c.Limits.ContactsPerAOR}
 }

@@ -15,6 +15,7 @@ import (
 type own struct {
 	first   string            // the domain that a bare address stands for
 	domains map[string]string // name or alias → domain
+	kept    map[string]bool   // domains whose users an upstream keeps
 	hosts   map[string]bool   // advertised host names
 	addrs   map[netip.Addr]bool
 	ports   map[uint16]bool
@@ -23,12 +24,13 @@ type own struct {
 // newOwn collects what cfg says is ours; a listener on every address makes all of
 // the host's present addresses ours.
 func newOwn(cfg *Config, local func() ([]net.Addr, error)) (*own, error) {
-	o := &own{domains: map[string]string{}, hosts: map[string]bool{}, addrs: map[netip.Addr]bool{}, ports: map[uint16]bool{}}
+	o := &own{domains: map[string]string{}, kept: map[string]bool{}, hosts: map[string]bool{}, addrs: map[netip.Addr]bool{}, ports: map[uint16]bool{}}
 	for _, d := range cfg.Domains {
 		if o.first == "" {
 			o.first = d.Name
 		}
 		o.domains[d.Name] = d.Name
+		o.kept[d.Name] = d.relayed()
 		for _, a := range d.Aliases {
 			o.domains[strings.ToLower(a)] = d.Name
 		}
@@ -143,5 +145,6 @@ func (o *own) caller(req *sip.Message, from *flow.Flow) string {
 	return o.proved(req, from)
 }
 
-// isRealm reports whether credentials for a realm are for us: realms are domains.
-func (o *own) isRealm(realm string) bool { return o.domains[realm] == realm }
+// isRealm reports whether credentials for a realm are for us: realms are domains. Those of a domain whose users
+// an upstream keeps are for the upstream.
+func (o *own) isRealm(realm string) bool { return o.domains[realm] == realm && !o.kept[realm] }

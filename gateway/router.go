@@ -26,6 +26,7 @@ type router struct {
 	known     func(aor string) bool // a user of ours, registered or not
 	trunks    *trunk.Set
 	rules     *route.Table
+	relayed   *relayed
 }
 
 var (
@@ -43,6 +44,9 @@ func (r *router) Targets(req *sip.Message, from *flow.Flow) ([]proxy.Target, err
 	u, err := sip.ParseURI(req.RequestURI())
 	if err != nil {
 		return nil, errBadURI
+	}
+	if targets, mine, err := r.kept(req, &u, from); mine {
+		return targets, err
 	}
 	if domain, ok := r.own.Domain(u.Host, u.Port); ok {
 		return r.local(req, &u, domain, from)

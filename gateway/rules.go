@@ -49,6 +49,8 @@ func (r *router) local(req *sip.Message, u *sip.URI, domain string, from *flow.F
 		return r.instance(&callee)
 	case upstream && rule.Always:
 		return r.leaveBy(rule, rule.To, req, u, domain, from)
+	case r.relayed.Keeps(domain):
+		return r.toKept(rule, req, u, domain, from)
 	case rule != nil && !upstream:
 		if v, err := sip.ParseURI(rule.RequestURI(&callee, domain, false)); err == nil {
 			callee = v

@@ -19,7 +19,7 @@ func (g *Gateway) termsOf(id *identity) func(upstream string) *proxy.Terms {
 	for i := range g.cfg.Upstreams {
 		group := &g.cfg.Upstreams[i]
 		t := &proxy.Terms{EarlyMedia: earlyMedia[group.EarlyMedia]}
-		if group.Login != nil {
+		if group.Login != nil && !g.relayed.IsRegistrar(group.Name) { // its users have their own, and nobody is to be them by ours
 			t.Login = &account{Account: trunk.NewAccount(group.Login), upstream: group.Name, log: g.log}
 		}
 		if group.Recurse {

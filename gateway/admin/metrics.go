@@ -21,6 +21,8 @@ type Snapshot struct {
 	FlowsOpened map[string]uint64 // by transport
 	FlowsClosed map[string]uint64 // by sip.CloseReason
 	Bindings    uint64            // now
+	Relayed     uint64            // now, at registrars behind us
+	RelayEvents map[string]uint64 // what became of these, and what was refused, by relay.Change
 	Calls       uint64            // now, in the call table
 
 	ServerTransactions uint64            // now
@@ -95,6 +97,8 @@ var metrics = []metric{
 	labelled(counter, "ringway_flows_opened_total", "transport", "Connections opened.", func(s *Snapshot) map[string]uint64 { return s.FlowsOpened }),
 	labelled(counter, "ringway_flows_closed_total", "reason", "Connections closed.", func(s *Snapshot) map[string]uint64 { return s.FlowsClosed }),
 	single(gauge, "ringway_bindings", "Contacts registered now.", func(s *Snapshot) uint64 { return s.Bindings }),
+	single(gauge, "ringway_relayed_bindings", "Contacts registered now at upstreams that keep their users.", func(s *Snapshot) uint64 { return s.Relayed }),
+	labelled(counter, "ringway_relayed_events_total", "event", "What became of relayed registrations, and what was refused to relayed users.", func(s *Snapshot) map[string]uint64 { return s.RelayEvents }),
 	single(gauge, "ringway_calls", "Calls known now.", func(s *Snapshot) uint64 { return s.Calls }),
 	single(gauge, "ringway_server_transactions", "Server transactions pending now.", func(s *Snapshot) uint64 { return s.ServerTransactions }),
 	single(gauge, "ringway_client_transactions", "Client transactions pending now.", func(s *Snapshot) uint64 { return s.ClientTransactions }),

@@ -20,6 +20,19 @@ type Identity struct {
 	Realm   string // domain to challenge for when the request names none of ours
 	// Upstreams are those known by credentials, of Realm. Optional.
 	Upstreams Upstreams
+	// Kept are the users whose registrar is an upstream. Optional.
+	Kept Kept
+}
+
+// Kept knows the users whose registrar is an upstream: it has their passwords, we have
+// its word for who they are.
+type Kept interface {
+	// Keeps reports whether an upstream keeps the users of a domain.
+	Keeps(domain string) bool
+	// MayRegister passes a REGISTER for aor on, or refuses it: its login has failed too often.
+	MayRegister(req *sip.Message, from *flow.Flow, aor string) error
+	// MaySend lets aor send over a flow, or refuses: no REGISTER was accepted there.
+	MaySend(from *flow.Flow, aor string) error
 }
 
 // Upstreams are the upstreams that are known by credentials instead of by their address.
@@ -40,6 +53,7 @@ var (
 	errUnknownSource = sip.Refuse(403, "Forbidden: neither a user of ours nor a known upstream")
 	errForeignTo     = sip.Refuse(403, "Forbidden: To is no user of a domain of ours")
 	errNotFrom       = sip.Refuse(403, "Forbidden: credentials are not those of the user in From")
+	errNoPassword    = sip.Refuse(403, "Forbidden: no REGISTER was accepted over this connection")
 	errNotTo         = sip.Refuse(403, "Forbidden: credentials are not those of the user in To")
 )
 
@@ -88,8 +102,23 @@ func (i *Identity) register(req *sip.Message, from *flow.Flow) error {
 	if !ok {
 		return errForeignTo
 	}
+	if i.keeps(domainOf(aor)) {
+		return i.relayed(req, from, aor)
+	}
 	return i.prove(req, from, aor, errNotTo)
 }
+
+// relayed lets a REGISTER pass to who challenges it. From a peer that has proved nothing it counts as a request
+// that was refused: it makes the upstream work.
+func (i *Identity) relayed(req *sip.Message, from *flow.Flow, aor string) error {
+	err := i.Kept.MayRegister(req, from, aor)
+	if err == nil && !from.Proven() {
+		i.Flood.Charge(from)
+	}
+	return err
+}
+
+func (i *Identity) keeps(domain string) bool { return i.Kept != nil && i.Kept.Keeps(domain) }
 
 func (i *Identity) request(req *sip.Message, from *flow.Flow) error {
 	u, err := addressOf(req, sip.From)
@@ -108,6 +137,9 @@ func (i *Identity) request(req *sip.Message, from *flow.Flow) error {
 	}
 	if !ok {
 		return foreign(from)
+	}
+	if i.keeps(domainOf(aor)) {
+		return i.Kept.MaySend(from, aor)
 	}
 	if !datagram(from) && from.Is(aor) {
 		return nil
@@ -150,11 +182,17 @@ func (i *Identity) anonymous(req *sip.Message, from *flow.Flow) error {
 			return errUnknownSource
 		}
 		realm = domainOf(aors[0])
+		if i.keeps(realm) {
+			return nil // who challenges him does so each time
+		}
 	}
 	return i.anyone(req, from, realm)
 }
 
 func (i *Identity) anyone(req *sip.Message, from *flow.Flow, realm string) error {
+	if i.keeps(realm) {
+		return errNoPassword
+	}
 	user, err := i.Digest.Prove(req, from, realm)
 	if err != nil {
 		return err

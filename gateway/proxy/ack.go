@@ -14,14 +14,14 @@ import (
 func (p *Proxy) Ack(m *sip.Message, from *flow.Flow) {
 	r, err := p.readRoutes(m)
 	switch {
-	case err != nil || !r.pair:
+	case err != nil || !r.pair && p.bare(m, from, &r) != nil:
 		p.Counters.drop(DropAckNoToken)
 		return
 	case m.MaxForwards() <= 0:
 		p.Counters.drop(DropAckHops)
 		return
 	}
-	if p.isParty(r.src, from) {
+	if r.bare || p.isParty(r.src, from) {
 		p.passAck(m, from, &r)
 		return
 	}
@@ -84,7 +84,7 @@ func (p *Proxy) sendAck(m *sip.Message, from *flow.Flow, r *route, f *flow.Flow)
 	}
 	p.shiftAck(m, &out, r)
 	if p.Branch != nil {
-		if err := p.Branch(m, &out, from, f, &Target{Upstream: r.dstName}); err != nil {
+		if err := p.Branch(m, &out, from, f, &Target{Upstream: r.dstName, Name: r.dst.Name}); err != nil {
 			p.Counters.drop(DropAckBad)
 			return
 		}

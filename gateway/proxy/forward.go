@@ -28,7 +28,7 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 	var lines [768]byte
 	b := appendVia(lines[:0], f.Info(), id, loop)
 	via := len(b)
-	if recordsRoute(req.Method()) {
+	if recordsRoute(req.Method()) && !rc.route.bare {
 		b = rc.appendRecordRoutes(b, a, f)
 	}
 	text := string(b)
@@ -45,6 +45,11 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 	}
 	if rc.p.Branch != nil {
 		if err := rc.p.Branch(req, out, rc.from, f, w); err != nil {
+			return nil, err
+		}
+	}
+	if w.Exchange != nil {
+		if err := w.Exchange.Leaves(req, out, f); err != nil {
 			return nil, err
 		}
 	}

@@ -43,6 +43,8 @@ type Config struct {
 	Relay func(tx *transaction.Server, resp *sip.Message, out *sip.Splice, up *flow.Flow)
 	// Terms are how an upstream is dealt with beyond passing messages on, nil: nohow. Optional.
 	Terms func(upstream string) *Terms
+	// Agents knows user agents whose registrar is an upstream. Optional.
+	Agents Agents
 	// Finished is told of each request that got its final response. Optional.
 	Finished func(Summary)
 	// Ended is told of each call that leaves the call table. Optional.
@@ -195,7 +197,7 @@ func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flo
 	if err != nil {
 		return err
 	}
-	if r.pair {
+	if r.pair || r.bare {
 		p.calls.seen(req)
 	}
 	p.homes.note(from, req.TopVia())

@@ -115,10 +115,10 @@ func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, se
 	rc.invite = req.Method() == "INVITE"
 	rc.vias = p.viasOf(req, 0)
 	rc.port = cmp.Or(req.TopVia().Port, defaultPort(rc.from.Info().Transport))
-	rc.inDialog = r.pair
+	rc.inDialog = r.pair || r.bare
 	rc.targets = newTargets(rc, set)
 	rc.branches = rc.oneBranch[:0]
-	if recordsRoute(req.Method()) && !r.pair {
+	if recordsRoute(req.Method()) && !rc.inDialog {
 		if f := p.Flows.Adopt(rc.from); f != nil {
 			rc.from = f // a UDP peer gets a flow that can be looked up
 		}
@@ -278,8 +278,11 @@ func (rc *responseContext) usedLocked(f *flow.Flow) bool {
 }
 
 // Response is transaction.ClientUser.
-func (b *branch) Response(_ *transaction.Client, m *sip.Message) {
+func (b *branch) Response(tx *transaction.Client, m *sip.Message) {
 	rc := b.t.rc
+	if b.w.Exchange != nil {
+		b.w.Exchange.Answers(m, tx.Flow())
+	}
 	rc.mu.Lock()
 	defer rc.unlock()
 	b.tellPeer(m)
@@ -488,6 +491,9 @@ func (rc *responseContext) sendLocked(b *branch, m *sip.Message, out *sip.Splice
 	status := b.withoutEarlyMedia(m, out)
 	if rc.p.Relay != nil {
 		rc.p.Relay(rc.tx, m, out, b.to)
+	}
+	if b.w.Exchange != nil {
+		b.w.Exchange.Returns(m, out)
 	}
 	rc.p.Counters.Responses.Add(1)
 	if text := out.Append(make([]byte, 0, len(m.String())+8)); !rc.tx.Forward(status, text) {

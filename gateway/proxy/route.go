@@ -19,6 +19,7 @@ type route struct {
 	pair     bool
 	src, dst flow.Token
 	texts    [2]string // of src and dst
+	bare     bool      // in a dialog without tokens: dst was found by the Request-URI (Agents)
 	// A single token is a Path of ours that somebody else's registrar kept.
 	path     bool
 	shift    uint32 // what dst's side has got added to CSeqs, as far as the Route says (login.go)
@@ -51,7 +52,7 @@ func (p *Proxy) preprocess(req *sip.Message, from *flow.Flow) (route, error) {
 	case r.pair:
 		return r, p.admitParty(req, from, &r)
 	case req.ToTag() != "" && req.Method() != "CANCEL":
-		return r, errNoToken
+		return r, p.bare(req, from, &r)
 	case r.next != "":
 		return r, errForeign
 	case r.path && r.upstream == "":

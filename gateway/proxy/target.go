@@ -51,6 +51,8 @@ type Target struct {
 	// Rewrite changes the copy after our own lines; an error ends the branch with its
 	// status. From may change: the caller gets its own back in responses. Optional.
 	Rewrite func(req *sip.Message, out *sip.Splice) error
+	// Exchange follows what goes there and comes back. Optional.
+	Exchange Exchange
 
 	id   flow.ID       // flow to prefer, of an in-dialog token
 	hold time.Duration // how long to wait for a flow that is away; 0: Times.Grace
@@ -60,11 +62,12 @@ type Target struct {
 // targets is §16.5: what the tokens say, else what the router finds.
 func (p *Proxy) targets(req *sip.Message, from *flow.Flow, r *route) ([]Target, error) {
 	switch {
-	case r.pair:
+	case r.pair || r.bare:
 		t, err := p.tokenTarget(req, r)
 		return []Target{t}, err
 	case r.path:
-		return []Target{{Name: r.dst.Name, id: r.dst.Flow, path: true}}, nil
+		t, err := p.byPath(req, from, r)
+		return []Target{t}, err
 	}
 	targets, err := p.Router.Targets(req, from)
 	if err == nil && len(targets) == 0 {

@@ -58,6 +58,15 @@ func (f *Flow) Is(aor string) bool {
 	return slices.Contains(f.aors, aor)
 }
 
+// Forget takes back AuthenticatedAs: what proved it has ended.
+func (f *Flow) Forget(aor string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if i := slices.Index(f.aors, aor); i >= 0 {
+		f.aors = slices.Delete(slices.Clone(f.aors), i, i+1)
+	}
+}
+
 // AORs are what the peer proved to be.
 func (f *Flow) AORs() []string {
 	f.mu.Lock()

@@ -1,0 +1,212 @@
+package relay
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+var (
+	errAway      = sip.Refuse(480, "Temporarily Unavailable")
+	errAlias     = sip.Refuse(403, "Forbidden: Request-URI is a Contact that was given to somebody else")
+	errForgery   = sip.Refuse(403, "Forbidden: Path was given to somebody else")
+	errElsewhere = sip.Refuse(403, "Forbidden: this user may call through its registrar only")
+)
+
+// ByPath is whom a request of an upstream reaches by the Path that was made for name: 480 once
+// the binding is gone, and at once, for the registrar may know others. known: the name is, or that
+// upstream can only know it from, a relayed binding.
+func (r *Relay) ByPath(upstream string, name flow.Name, uri string) (known bool, err error) {
+	b, ok := r.ByName(name)
+	switch {
+	case !ok && r.IsRegistrar(upstream):
+		return true, errAway
+	case !ok:
+		return false, nil
+	case b.Upstream != upstream:
+		r.Counters.add(ForgedPath)
+		return true, errForgery
+	case r.replaced(&b, uri):
+		r.Counters.add(StaleContact)
+		return true, errAway
+	}
+	return true, nil
+}
+
+// replaced reports whether uri is a Contact that the user agent had before: the registrar has both, and
+// would ring it twice.
+func (r *Relay) replaced(b *Binding, uri string) bool {
+	if uri == b.Contact || b.Alias != "" {
+		return false
+	}
+	u, err := sip.ParseURI(uri)
+	c, err2 := sip.ParseURI(b.Contact)
+	if err != nil || err2 != nil || r.Hosts.Own(u.Host, u.Port) {
+		return false // its AOR, or a registrar that writes our address there
+	}
+	return u.User != c.User || !sip.SameHost(u.Host, c.Host)
+}
+
+// ByAlias is whom an upstream, "" for a user, reaches by a Request-URI of that user part. known: it is an alias
+// of ours. inDialog requests reach what an ended binding left, too.
+func (r *Relay) ByAlias(upstream, user string, inDialog bool) (b Binding, known bool, err error) {
+	if len(user) != aliasLen {
+		return b, false, nil
+	}
+	r.table.mu.RLock()
+	e := r.table.called[user]
+	over := false
+	if e != nil {
+		b, over = e.Binding, e.over
+	}
+	r.table.mu.RUnlock()
+	switch {
+	case e == nil:
+		return b, false, nil
+	case b.Upstream != upstream:
+		r.Counters.add(ForgedAlias)
+		return b, true, errAlias
+	case over && !inDialog:
+		return b, true, errAway
+	}
+	return b, true, nil
+}
+
+// MayCall says whether a relayed user's request out of a dialog may go where it points.
+func (r *Relay) MayCall(registrar string, u *sip.URI) error {
+	if r.Hosts.Own(u.Host, u.Port) || r.Hosts.Leads(registrar, u) {
+		return nil
+	}
+	r.Counters.add(Elsewhere)
+	return errElsewhere
+}
+
+// Inward puts back what the registrar was told in place of a user agent's Contact: the Request-URI of
+// a request that goes to the user agent called name (the zero Name: by its alias alone).
+func (r *Relay) Inward(upstream string, name flow.Name, req *sip.Message, out *sip.Splice) {
+	if !r.IsRegistrar(upstream) {
+		return
+	}
+	u, err := sip.ParseURI(req.RequestURI())
+	if err != nil {
+		return
+	}
+	r.table.mu.RLock()
+	e := r.table.called[u.User]
+	if e == nil {
+		e = r.table.named[name]
+	}
+	var b Binding
+	if e != nil {
+		b = e.Binding
+	}
+	r.table.mu.RUnlock()
+	if e == nil || b.Upstream != upstream {
+		return
+	}
+	if uri := r.inward(&b, req, &u); uri != "" && uri != req.RequestURI() {
+		out.SetURI(uri)
+	}
+}
+
+// inward is the Request-URI that b's user agent knows, "" to leave it.
+func (r *Relay) inward(b *Binding, req *sip.Message, u *sip.URI) string {
+	if b.Alias != "" {
+		if u.User != b.Alias {
+			return ""
+		}
+		if req.ToTag() != "" && b.Dialog != "" {
+			return b.Dialog
+		}
+		return b.Contact
+	}
+	c, err := sip.ParseURI(b.Contact)
+	if err == nil && req.ToTag() == "" && c.User == u.User && r.Hosts.Own(u.Host, u.Port) {
+		return b.Contact // Asterisk's rewrite_contact=yes puts our address there
+	}
+	return ""
+}
+
+// Outward puts the alias in the place of a user agent's Contact in a message that goes to its registrar, whom
+// facing leads to: every request, and responses that make or refresh a dialog.
+func (r *Relay) Outward(upstream string, from *flow.Flow, m *sip.Message, out *sip.Splice, facing *sip.ConnInfo) {
+	up := r.groups[upstream]
+	if up == nil || !up.Alias || !m.Has(sip.Contact) || m.Method() == "REGISTER" || m.Status() >= 300 {
+		return
+	}
+	user := r.speaker(upstream, from, m)
+	if user == nil {
+		return
+	}
+	for _, f := range m.Fields() {
+		if f.Header != sip.Contact {
+			continue
+		}
+		v := m.FieldValue(f)
+		a, err := sip.ParseNameAddr(v)
+		if err != nil {
+			continue
+		}
+		r.learn(user, a.URI)
+		out.Replace(f, withURI(strings.Trim(v, " \t"), &a, aliasURI(user.Alias, facing)))
+		return
+	}
+}
+
+// speaker is who of the user agents on a flow has sent m: its user is in From of its requests out of a
+// dialog; else in one of From and To; else the flow has but one of that registrar.
+func (r *Relay) speaker(upstream string, f *flow.Flow, m *sip.Message) *entry {
+	from, _ := r.aorOf(m, sip.From)
+	to, _ := r.aorOf(m, sip.To)
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	var first *entry
+	for _, e := range r.table.on[f.ID] {
+		switch {
+		case e.Upstream != upstream || e.Alias == "":
+		case e.AOR == from || e.AOR == to:
+			return e
+		case first == nil:
+			first = e
+		}
+	}
+	return first
+}
+
+// learn keeps the Contact that a user agent gives in its calls: it differs from the registered one in
+// parameters (ob), and requests in the dialog are to have it as it was.
+func (r *Relay) learn(e *entry, uri string) {
+	r.table.mu.RLock()
+	same := uri == e.Dialog || e.Dialog == "" && uri == e.Contact
+	contact := e.Contact
+	r.table.mu.RUnlock()
+	if same || len(uri) > maxContactText {
+		return
+	}
+	u, err := sip.ParseURI(uri)
+	c, err2 := sip.ParseURI(contact)
+	if err != nil || err2 != nil || u.User != c.User {
+		return
+	}
+	r.table.mu.Lock()
+	e.Dialog = strings.Clone(uri)
+	r.table.mu.Unlock()
+}
+
+// Unknown is the answer to a registrar that asks for a user of its own whom nobody has registered here.
+func Unknown() error { return errAway }
+
+// Newest are the bindings of an AOR at an upstream, that refreshed last first.
+func (r *Relay) Newest(aor, upstream string) []Binding {
+	all := slices.DeleteFunc(r.Of(aor), func(b Binding) bool { return b.Upstream != upstream })
+	slices.SortStableFunc(all, func(a, b Binding) int { return b.Expires.Compare(a.Expires) })
+	return all
+}
+
+// RouteSetLost: a registrar has dropped the Record-Route of a call.
+func (r *Relay) RouteSetLost(upstream string) {
+	r.notice(Notice{Upstream: upstream, Warn: true,
+		Text: "the upstream drops Record-Route from its answers; requests within a dialog are routed by its Contact"})
+}

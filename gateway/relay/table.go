@@ -1,0 +1,440 @@
+package relay
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
+)
+
+const (
+	// linger is how long a name stays with its dead flow, and what the alias stood for with it: calls
+	// over it go on when the user agent is back.
+	linger = 64 * time.Second
+	// maxOver bounds the ended bindings that an AOR leaves behind on living flows.
+	maxOver = 4
+)
+
+// Binding is plain data: a user agent that a registrar behind us has accepted.
+type Binding struct {
+	AOR      string
+	Upstream string
+	Contact  string // the URI as the user agent gave it
+	Dialog   string // the URI that it gives in its calls, where that is another
+	Alias    string // what the registrar knows it by, "" where it is the Contact
+	Sent     string // the Contact URI that the registrar has
+	Path     string // the Path that the registrar has; "" with an alias
+	CallID   string
+	CSeq     uint32
+	Expires  time.Time
+	Routes   []string // the registrar's Service-Route; never changed
+	Hop      Hop
+	Name     flow.Name
+	Flow     *flow.Flow
+}
+
+// entry is a binding in the table. Guarded by the table's mu.
+type entry struct {
+	Binding
+	r     *Relay
+	timer transaction.Timer
+	over  bool // no binding any more; its calls may go on
+}
+
+// table finds bindings. Its lock is a leaf but for the wheel's.
+type table struct {
+	mu     sync.RWMutex
+	named  map[flow.Name]*entry
+	called map[string]*entry // by alias
+	on     map[flow.ID][]*entry
+	of     map[string][]*entry // by AOR, oldest first
+	live   int
+}
+
+func (t *table) init() {
+	t.named, t.called = map[flow.Name]*entry{}, map[string]*entry{}
+	t.on, t.of = map[flow.ID][]*entry{}, map[string][]*entry{}
+}
+
+// Len is how many bindings there are now.
+func (r *Relay) Len() int {
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	return r.table.live
+}
+
+// bind enters what a 2xx has granted, and says so before the user agent can hear of it.
+func (r *Relay) bind(x *Registration, seconds uint32, hop Hop, routes []string) {
+	f := r.Flows.Adopt(x.from)
+	if f == nil {
+		return
+	}
+	what, old, out := r.enter(x, f, time.Duration(seconds)*time.Second, hop, routes)
+	f.AuthenticatedAs(x.aor)
+	r.Flows.Bind(f, x.name)
+	if now := r.flowOf(x.name); now != nil && now != f { // another REGISTER was quicker to enter, not to bind
+		r.Flows.Bind(now, x.name)
+	}
+	if old.Flow != nil && old.Flow != f {
+		r.forget(old.Flow, x.aor)
+	}
+	if out.Flow != nil {
+		r.tell(Evicted, &out)
+	}
+	if old.Sent != "" && old.Sent != x.sent { // it still rings there; nothing else ends it
+		r.unregister(old)
+	}
+	b, _ := r.ByName(x.name)
+	r.tell(what, &b)
+	if !f.Live() { // it ended meanwhile: nobody else will tell
+		r.FlowClosed(f, sip.CloseLost)
+	}
+}
+
+// enter puts x into the table: old is what it replaces, out what it has put out of a full AOR.
+func (r *Relay) enter(x *Registration, f *flow.Flow, life time.Duration, hop Hop, routes []string) (what Change, old, out Binding) {
+	t := &r.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.named[x.name]
+	what = Refreshed
+	if e == nil {
+		e = &entry{r: r, over: true}
+		e.AOR, e.Name, e.Alias, e.Upstream = strings.Clone(x.aor), x.name, x.alias, x.up.Name
+		t.named[x.name] = e
+		if e.Alias != "" {
+			t.called[e.Alias] = e
+		}
+		out = t.makeRoomLocked(e.AOR, r.MaxBindings)
+		t.of[e.AOR] = append(t.of[e.AOR], e)
+	} else if !e.over {
+		old = e.Binding
+	}
+	if e.over {
+		what, e.over = Registered, false
+		t.live++
+	}
+	if e.Flow != f {
+		t.leaveFlowLocked(e)
+		e.Flow = f
+		t.on[f.ID] = append(t.on[f.ID], e)
+	}
+	if x.addr.URI != e.Contact {
+		e.Contact, e.Dialog = strings.Clone(x.addr.URI), ""
+	}
+	e.Expires, e.Hop, e.Routes = time.Now().Add(life), hop, routes
+	if x.up.Unregister {
+		e.Sent, e.Path, e.CallID = keep(e.Sent, x.sent), keep(e.Path, x.path), keep(e.CallID, x.req.CallID())
+		e.CSeq, _ = x.req.CSeq()
+	}
+	r.Wheel.After(&e.timer, life, e)
+	return what, old, out
+}
+
+// keep is old when it equals s, else a copy of s that does not hold on to a message.
+func keep(old, s string) string {
+	if old == s {
+		return old
+	}
+	return strings.Clone(s)
+}
+
+// makeRoomLocked keeps an AOR within its number of bindings, live and ended.
+func (t *table) makeRoomLocked(aor string, limit int) (out Binding) {
+	live, over := 0, 0
+	var oldest, ended *entry
+	for _, e := range t.of[aor] {
+		switch {
+		case e.over:
+			if over++; ended == nil {
+				ended = e
+			}
+		default:
+			if live++; oldest == nil || e.Expires.Before(oldest.Expires) {
+				oldest = e
+			}
+		}
+	}
+	if over > maxOver {
+		t.removeLocked(ended)
+	}
+	if live >= limit {
+		out = oldest.Binding
+		t.endLocked(oldest)
+		t.removeLocked(oldest)
+	}
+	return out
+}
+
+func (t *table) leaveFlowLocked(e *entry) {
+	if e.Flow == nil {
+		return
+	}
+	less(t.on, e.Flow.ID, e)
+	e.Flow = nil
+}
+
+func less[K comparable](m map[K][]*entry, k K, e *entry) {
+	list := m[k]
+	if i := slices.Index(list, e); i >= 0 {
+		list = slices.Delete(list, i, i+1)
+	}
+	if len(list) == 0 {
+		delete(m, k)
+	} else {
+		m[k] = list
+	}
+}
+
+// endLocked makes e an ended binding, which its calls can still use; false if it was that.
+func (t *table) endLocked(e *entry) bool {
+	if e.over {
+		return false
+	}
+	e.over = true
+	t.live--
+	return true
+}
+
+// removeLocked takes e out of the table.
+func (t *table) removeLocked(e *entry) {
+	e.r.Wheel.Stop(&e.timer)
+	if t.named[e.Name] == e {
+		delete(t.named, e.Name)
+	}
+	if e.Alias != "" && t.called[e.Alias] == e {
+		delete(t.called, e.Alias)
+	}
+	less(t.of, e.AOR, e)
+	t.leaveFlowLocked(e)
+}
+
+// Expired is transaction.Alarm: the binding's time is over, or that of what it left behind.
+func (e *entry) Expired(*transaction.Timer) {
+	t := &e.r.table
+	t.mu.Lock()
+	if e.timer.Stale() || t.named[e.Name] != e {
+		t.mu.Unlock()
+		return
+	}
+	if e.over {
+		f := e.Flow
+		t.removeLocked(e)
+		t.mu.Unlock()
+		if f != nil {
+			e.r.Flows.Unbind(f, e.Name)
+		}
+		return
+	}
+	f := e.Flow
+	t.mu.Unlock()
+	e.r.end(e.Name, f, Expired)
+}
+
+// end ends the binding of that name, if it is over flow f where one is given.
+func (r *Relay) end(name flow.Name, f *flow.Flow, why Change) {
+	t := &r.table
+	t.mu.Lock()
+	e := t.named[name]
+	if e == nil || f != nil && e.Flow != f || !t.endLocked(e) {
+		t.mu.Unlock()
+		return
+	}
+	b := e.Binding
+	if b.Flow.Live() {
+		r.Wheel.Stop(&e.timer) // it stays, ended, as long as its flow
+	} else {
+		r.Wheel.After(&e.timer, linger, e)
+	}
+	t.mu.Unlock()
+	if b.Flow.Live() {
+		r.Flows.Unbind(b.Flow, name)
+	}
+	r.forget(b.Flow, b.AOR)
+	if why == GoingAway || why == FlowLost {
+		r.unregister(b)
+	}
+	r.tell(why, &b)
+}
+
+// forget takes from f that it speaks for aor when no binding says so any more.
+func (r *Relay) forget(f *flow.Flow, aor string) {
+	t := &r.table
+	t.mu.RLock()
+	held := slices.ContainsFunc(t.of[aor], func(e *entry) bool { return !e.over && e.Flow == f })
+	if !held && f.Live() {
+		f.Forget(aor) // under the lock: a REGISTER that enters after this says it again
+	}
+	t.mu.RUnlock()
+}
+
+func (r *Relay) unregister(b Binding) {
+	if r.Unregister != nil && b.Sent != "" && r.groups[b.Upstream].Unregister {
+		r.Unregister(b)
+	}
+}
+
+// endListedNot ends the bindings of an AOR that its registrar does not list after "Contact: *".
+func (r *Relay) endListedNot(aor string, up *Upstream, list []listed) {
+	r.table.mu.RLock()
+	all := slices.Clone(r.table.of[aor])
+	r.table.mu.RUnlock()
+	for _, e := range all {
+		b, ok := r.ByName(e.Name)
+		if !ok || b.Upstream != up.Name {
+			continue
+		}
+		user := b.Alias
+		if u, err := sip.ParseURI(b.Contact); user == "" && err == nil {
+			user = u.User
+		}
+		if !slices.ContainsFunc(list, func(l listed) bool { return !l.bad && l.uri.User == user }) {
+			r.end(b.Name, nil, Unregistered)
+		}
+	}
+}
+
+func (r *Relay) tell(what Change, b *Binding) {
+	r.Counters.add(what)
+	if r.OnEvent != nil {
+		r.OnEvent(Event{what, *b})
+	}
+}
+
+// FlowNamed is flow.Watcher's; the relay causes it.
+func (r *Relay) FlowNamed(*flow.Flow, flow.Name, *flow.Flow) {}
+
+// FlowClosed is flow.Watcher's: the bindings over f end, at once when the page is gone, else after the
+// grace unless their user agents are back by then.
+func (r *Relay) FlowClosed(f *flow.Flow, why sip.CloseReason) {
+	t := &r.table
+	t.mu.RLock()
+	names := make([]flow.Name, 0, len(t.on[f.ID]))
+	for _, e := range t.on[f.ID] {
+		names = append(names, e.Name)
+	}
+	t.mu.RUnlock()
+	if len(names) == 0 {
+		return
+	}
+	r.overs(f)
+	if why.Gone() {
+		what := FlowLost
+		if why == sip.CloseGoingAway {
+			what = GoingAway
+		}
+		for _, n := range names {
+			r.end(n, f, what)
+		}
+		return
+	}
+	r.Wheel.After(new(transaction.Timer), r.Grace, transaction.AlarmFunc(func() {
+		for _, n := range names {
+			r.end(n, f, FlowLost)
+		}
+	}))
+}
+
+// overs lets what ended bindings left on f go after a while.
+func (r *Relay) overs(f *flow.Flow) {
+	t := &r.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range t.on[f.ID] {
+		if e.over {
+			r.Wheel.After(&e.timer, linger, e)
+		}
+	}
+}
+
+// flowOf is the flow of a binding.
+func (r *Relay) flowOf(name flow.Name) *flow.Flow {
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	if e := r.table.named[name]; e != nil && !e.over {
+		return e.Flow
+	}
+	return nil
+}
+
+// ByName is the binding of a user agent.
+func (r *Relay) ByName(name flow.Name) (Binding, bool) {
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	if e := r.table.named[name]; e != nil && !e.over {
+		return e.Binding, true
+	}
+	return Binding{}, false
+}
+
+// byAlias is the binding, or what one left, that an alias stands for.
+func (r *Relay) byAlias(alias string) (Binding, bool) {
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	if e := r.table.called[alias]; e != nil {
+		return e.Binding, true
+	}
+	return Binding{}, false
+}
+
+// Of are the bindings of an AOR.
+func (r *Relay) Of(aor string) (all []Binding) {
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	for _, e := range r.table.of[aor] {
+		if !e.over {
+			all = append(all, e.Binding)
+		}
+	}
+	return all
+}
+
+// On is the binding of aor over f.
+func (r *Relay) On(f *flow.Flow, aor string) (Binding, bool) {
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	for _, e := range r.table.on[f.ID] {
+		if !e.over && e.AOR == aor {
+			return e.Binding, true
+		}
+	}
+	return Binding{}, false
+}
+
+// Names are those of aor's user agents on f.
+func (r *Relay) Names(aor string, f *flow.Flow) (names []flow.Name) {
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	for _, e := range r.table.on[f.ID] {
+		if e.AOR == aor {
+			names = append(names, e.Name)
+		}
+	}
+	return names
+}
+
+// hopOf is the address of its registrar that knows an AOR best.
+func (r *Relay) hopOf(aor string) Hop {
+	r.table.mu.RLock()
+	var newest *entry
+	for _, e := range r.table.of[aor] {
+		if !e.over && (newest == nil || e.Expires.After(newest.Expires)) {
+			newest = e
+		}
+	}
+	r.table.mu.RUnlock()
+	if newest != nil {
+		return newest.Hop
+	}
+	return r.sticky.of(aor)
+}
+
+// HopOf is hopOf for a user's other requests.
+func (r *Relay) HopOf(aor string) Hop { return r.hopOf(aor) }
+
+func decimal(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
