@@ -37,7 +37,7 @@ func (g *Gateway) wireRelay(own *own) {
 	c := g.cfg.relayLimits()
 	c.Domains, c.Flows, c.Edge, c.Hosts, c.Logins = domains, g.flows, &edge{g.keys}, r, g.digest.Logins
 	c.Wheel, c.Key = g.transactions.Wheel(), g.keys.Derive("relay alias")
-	c.OnEvent, c.Notice, c.Unregister = g.relayChanged, g.relayNotice, g.unregister
+	c.OnEvent, c.Notice, c.Unregister = g.relayChanged, g.relayNotice, g.endRelayed
 	r.Relay = relay.New(c)
 	g.relayed, g.core.relayed = r, r
 	if len(domains) > 0 {

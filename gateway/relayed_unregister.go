@@ -18,8 +18,8 @@ type ending struct {
 	b relay.Binding
 }
 
-// unregister sends it (relay.Config.Unregister).
-func (g *Gateway) unregister(b relay.Binding) {
+// endRelayed sends it (relay.Config.Unregister).
+func (g *Gateway) endRelayed(b relay.Binding) {
 	hop := proxy.Hop{Addr: b.Hop.Addr, Transport: b.Hop.Transport}
 	if t := g.trunks.Find(b.Upstream, hop.Addr, hop.Transport); t != nil {
 		hop = hopOf(t)
