@@ -87,6 +87,7 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 		AuthFailures: uint64(g.digest.Stats.Failed.Load()), Panics: g.count.panics.Load(),
 		Fragmented: g.transports.Counters().Fragmented.Load(),
 	}
+	s.Registered = g.registrations.registered()
 	for _, st := range g.trunks.State() {
 		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: st.Upstream, Hop: st.Hop, Up: st.Usable(), Calls: st.Calls, Downs: st.Downs, Probe: st.Probe})
 	}

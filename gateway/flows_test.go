@@ -33,6 +33,7 @@ func TestFlows(t *testing.T) {
 		return siptest.Setup{Net: s.net, Commands: map[string]func([]string) string{
 			"restart": s.restart, "forget": s.forget, "drops": s.drops, "state": s.state, "upstreams": s.upstreams,
 			"relayed": s.relayed,
+			"leave": s.leave, "registrations": s.registrations,
 		}}
 	})
 }
@@ -86,6 +87,7 @@ func (s *theatre) start() {
 	s.gw = &Gateway{}
 	s.gw.network = (*inMemory)(s)
 	s.gw.phase = func(time.Duration) time.Duration { return time.Second }
+	s.gw.random = func() float64 { return 0.5 }
 	if err := s.gw.wire(s.cfg, zerolog.Nop()); err != nil {
 		s.t.Fatal(err)
 	}
@@ -118,8 +120,29 @@ func (s *theatre) probes() func(context.Context) error {
 			}
 			cancel()
 		}()
+		var registering sync.WaitGroup
+		registering.Go(func() { _ = s.gw.registrations.run(ctx) })
+		defer registering.Wait()
 		return run(ctx)
 	}
+}
+
+// leave un-registers at providers, as a shutdown does.
+func (s *theatre) leave([]string) string {
+	go s.gw.leaveProviders(context.Background())
+	return ""
+}
+
+// registrations are ours at providers.
+func (s *theatre) registrations([]string) string {
+	now := s.gw.registrations.registered()
+	var out []string
+	for _, r := range s.gw.registrations.all {
+		r.mu.Lock()
+		out = append(out, fmt.Sprintf("%s %v, registered %d", r.upstream, r.machine.State(), now[r.upstream]))
+		r.mu.Unlock()
+	}
+	return strings.Join(out, "\n")
 }
 
 // restart is a new process on the same state directory: connections are gone.

@@ -32,26 +32,28 @@ type Gateway struct {
 	cfg *Config
 	log zerolog.Logger
 
-	flows        *flow.Table
-	keys         *flow.Keys
-	transactions *transaction.Table
-	transports   *transport.Layer // UDP, TCP, TLS
-	web          *ws.Server       // WebSocket
-	trunks       *trunk.Set
-	registrar    *registrar.Registrar
+	flows         *flow.Table
+	keys          *flow.Keys
+	transactions  *transaction.Table
+	transports    *transport.Layer // UDP, TCP, TLS
+	web           *ws.Server       // WebSocket
+	trunks        *trunk.Set
+	registrar     *registrar.Registrar
 	relayed      *relayed // users whom upstreams keep
-	proxy        *proxy.Proxy
-	network      proxy.Network                     // over transports and web
-	phase        func(time.Duration) time.Duration // of the first probes; nil: random
-	hopTLS       map[*trunk.HopTLS]*transport.ClientTLS
-	core         *core
-	source       *policy.Source
-	digest       *policy.Digest
+	proxy         *proxy.Proxy
+	network       proxy.Network                     // over transports and web
+	phase         func(time.Duration) time.Duration // of the first probes; nil: random
+	hopTLS        map[*trunk.HopTLS]*transport.ClientTLS
+	registrations *registrations // of ours, at providers
+	random        func() float64 // of their times; nil: at random
+	core          *core
 	identity     *policy.Identity
-	flood        *policy.Flood
-	count        counters
-	admin        *adminServer
-	certificate  *certificate // nil: no TLS
+	source        *policy.Source
+	digest        *policy.Digest
+	flood         *policy.Flood
+	count         counters
+	admin         *adminServer
+	certificate   *certificate // nil: no TLS
 
 	ready chan struct{}
 	state atomic.Pointer[string] // why not ready; "" when it is
@@ -107,6 +109,8 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	for _, w := range []flow.Watcher{&g.count, newFlowLog(log), g.registrar, g.relayed, g.proxy} {
 		g.flows.Watch(w)
 	}
+	g.registrations = newRegistrations(g)
+	g.flows.Watch(g.registrations)
 	g.admin = newAdmin(g)
 	return nil
 }
@@ -224,7 +228,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	parts := []func(context.Context) error{
-		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.admin.run, g.rotateKeys, newMemory().run, g.certificate.watch,
+		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.registrations.run, g.admin.run, g.rotateKeys, newMemory().run, g.certificate.watch,
 	}
 	ended := make(chan error, len(parts))
 	var running sync.WaitGroup
@@ -267,9 +271,17 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	g.say("draining")
 	g.transactions.Shutdown()
 	g.web.Drain()
+	g.leaveProviders(ctx)
 	g.settle(ctx)
 	g.proxy.Stop()
 	return errors.Join(g.web.Shutdown(ctx), g.transports.Shutdown(ctx))
+}
+
+// leaveProviders takes us off the providers' registrars, so that their callers hear at once that nobody is there.
+func (g *Gateway) leaveProviders(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	g.registrations.leave(ctx)
 }
 
 // settle waits until no request is without its final response, or for half of

@@ -105,6 +105,9 @@ func (p *probe) Failed(_ *transaction.Client, err error) {
 // upstreamChanged logs that an address of an upstream went or came (trunk.Config.Changed).
 func (g *Gateway) upstreamChanged(t trunk.Transition) {
 	defer g.panics().Catch()
+	if t.To == trunk.Up {
+		g.registrations.back(t.Upstream)
+	}
 	e := g.log.Info()
 	if t.To == trunk.Down || t.To == trunk.Busy {
 		e = g.log.Warn()

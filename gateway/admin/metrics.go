@@ -36,6 +36,8 @@ type Snapshot struct {
 
 	Limited map[string]uint64 // requests refused by a limit, by its key in the configuration
 
+	Registered map[string]uint64 // 1: the upstream has us registered now, 0: it has not; by upstream with a registration of ours
+
 	Upstreams []Upstream // each address of each upstream, now
 
 	Transport map[string]uint64 // what UDP, TCP and TLS did beside passing messages on, by event
@@ -116,6 +118,7 @@ var metrics = []metric{
 	labelled(counter, "ringway_logins_total", "result", "What became of requests that need credentials.", func(s *Snapshot) map[string]uint64 { return s.Logins }),
 	labelled(gauge, "ringway_certificate_not_after_seconds", "file", "When the certificate in use ends, in Unix time.", func(s *Snapshot) map[string]uint64 { return s.CertificateEnds }),
 	labelled(gauge, "ringway_certificate_failed", "file", "1 when newer files cannot be used.", func(s *Snapshot) map[string]uint64 { return s.CertificateFailed }),
+	labelled(gauge, "ringway_upstream_registered", "upstream", "1 while the upstream has us registered, 0 when not.", func(s *Snapshot) map[string]uint64 { return s.Registered }),
 	single(counter, "ringway_auth_failures_total", "Credentials that were wrong.", func(s *Snapshot) uint64 { return s.AuthFailures }),
 	single(counter, "ringway_panics_total", "Handlers that panicked.", func(s *Snapshot) uint64 { return s.Panics }),
 	single(counter, "ringway_udp_fragmented_total", "UDP messages too long for one packet.", func(s *Snapshot) uint64 { return s.Fragmented }),
