@@ -37,6 +37,8 @@ type branch struct {
 	tried       uint8
 	credentials string
 
+	raises uint8 // how often its session interval was raised (minse.go)
+
 	reason   []string  // Reason lines of its CANCEL
 	answerBy time.Time // ping a silent WebSocket flow
 	tryBy    time.Time // next hop
@@ -90,7 +92,7 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 		return
 	}
 	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer, hop: a.hop}
-	b.login, b.tried, b.credentials = a.login, a.tried, a.credentials
+	b.login, b.tried, b.credentials, b.raises = a.login, a.tried, a.credentials, a.raises
 	if n, _ := req.CSeq(); a.cseq != 0 && a.cseq != n {
 		b.cseq = n
 	}

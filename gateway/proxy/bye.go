@@ -97,7 +97,7 @@ func (p *Proxy) buildOwn(r *ua.Request, f *flow.Flow, id uint64) *sip.Message {
 // all that has left for the upstream.
 func (p *Proxy) ownNumber(r *ua.Request, upstream string) uint32 {
 	from, err := sip.ParseNameAddr(r.From)
-	if err != nil || p.login(upstream) == nil {
+	if err != nil || !p.renumbers(upstream, 0) {
 		return r.CSeq
 	}
 	tag, _ := from.Params.Value("tag")

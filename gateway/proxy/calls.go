@@ -119,7 +119,7 @@ func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Me
 		c.Callee.Name = p.upstreamName(up)
 	}
 	c.Callee.Routes, c.Caller.Routes = splitRecords(m, b.records)
-	if b.login != nil {
+	if p.renumbers(b.w.Upstream, 0) {
 		if s := p.shifts.hold(p.shifts.key(m.CallID(), m.FromTag(), b.w.Upstream)); s != nil {
 			c.shifts = append(c.shifts, s)
 		}

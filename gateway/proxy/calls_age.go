@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/ringway/ringway/sip"
@@ -25,13 +23,11 @@ type callAge call
 // refreshLocked notes what a 2xx to INVITE or UPDATE says of the session timer; none
 // means that there is none any more (RFC 4028 §7.2).
 func (c *call) refreshLocked(m *sip.Message) {
-	value, _, _ := strings.Cut(m.Named("Session-Expires"), ";")
-	seconds, err := strconv.ParseUint(strings.Trim(value, " \t"), 10, 32)
-	c.timed = err == nil
+	session := interval(m.Named("Session-Expires"))
+	c.timed = session > 0
 	c.due = time.Now().Add(maxCallSilence)
 	if c.timed {
-		session := max(time.Duration(seconds)*time.Second, minSession) + sessionSlack
-		c.due = time.Now().Add(min(session, maxCallSilence))
+		c.due = time.Now().Add(min(max(session, minSession)+sessionSlack, maxCallSilence))
 	}
 }
 

@@ -62,6 +62,7 @@ type Counters struct {
 	LoginsRefused   atomic.Uint64 // of those that could not be
 	ShiftsForgotten atomic.Uint64 // dialogs whose CSeqs towards an upstream are not known any more
 	Redirected      atomic.Uint64 // 3xx of upstreams followed here
+	TimersRaised    atomic.Uint64 // 422 of upstreams answered with a longer session interval
 	TooManyInvites  atomic.Uint64 // INVITEs refused for MaxInvites
 }
 

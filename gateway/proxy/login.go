@@ -56,18 +56,23 @@ func (p *Proxy) login(upstream string) Login {
 	return nil
 }
 
-// setNumber gives the copy its CSeq towards an upstream with a login, and what speaks of CSeqs (RFC 3262 §7.2).
+// renumbers reports whether what goes to upstream may have another CSeq than its sender's: it is one that requests are sent
+// to once more. base is what our Record-Route says of the dialog, which may be older than this process.
+func (p *Proxy) renumbers(upstream string, base uint32) bool {
+	return upstream != "" && (base > 0 || p.login(upstream) != nil || p.minimums.get(upstream) > 0)
+}
+
+// setNumber gives the copy its CSeq towards an upstream, and what speaks of CSeqs (RFC 3262 §7.2).
 func (rc *responseContext) setNumber(a *act, out *sip.Splice) error {
-	login := rc.p.login(a.w.Upstream)
-	if login == nil {
+	if !rc.p.renumbers(a.w.Upstream, rc.route.shift) {
 		return nil
 	}
-	a.login = login
+	a.login = rc.p.login(a.w.Upstream)
 	n, method := a.req.CSeq()
 	k := rc.p.shifts.key(a.req.CallID(), a.req.FromTag(), a.w.Upstream)
-	left := rc.p.shifts.number(k, n, rc.route.shift, a.resp != nil)
+	left := rc.p.shifts.number(k, n, rc.route.shift, a.again)
 	if left == 0 {
-		return refusesLogin(a.w.Upstream, errNumbers)
+		return errNumbers
 	}
 	a.cseq = left
 	if left != n {
@@ -145,18 +150,22 @@ func (rc *responseContext) challengedLocked(b *branch, m *sip.Message) bool {
 	if s := m.Status(); s != 401 && s != 407 || b.login == nil {
 		return false
 	}
-	t := b.t
 	if rc.closedLocked() {
-		rc.endLocked(t, rc.unsentLocked())
+		rc.endLocked(b.t, rc.unsentLocked())
 		return true
 	}
-	t.state = reaching
-	a := act{kind: actLaunch, req: rc.req, t: t, w: b.w, f: b.to, name: b.name, hop: b.hop, resp: m, tried: b.tried}
+	rc.againLocked(b, act{resp: m, again: true, tried: b.tried, raises: b.raises})
+	return true
+}
+
+// againLocked sends the request of a branch that has ended where it went, once more and changed as a says.
+func (rc *responseContext) againLocked(b *branch, a act) {
+	a.kind, a.req, a.t, a.w, a.f, a.name, a.hop = actLaunch, rc.req, b.t, b.w, b.to, b.name, b.hop
 	if !b.to.Live() && b.hop.Addr.IsValid() {
 		a.kind = actReach // it hung up on us
 	}
+	b.t.state = reaching
 	rc.todo(a)
-	return true
 }
 
 // restoreNumber gives the caller its CSeq back.
@@ -168,7 +177,7 @@ func (b *branch) restoreNumber(out *sip.Splice) {
 
 // shiftAck gives the ACK to a 2xx the number and the credentials of its INVITE.
 func (p *Proxy) shiftAck(m *sip.Message, out *sip.Splice, r *route) {
-	if p.login(r.dstName) == nil {
+	if !p.renumbers(r.dstName, r.shift) {
 		return
 	}
 	n, _ := m.CSeq()
@@ -195,7 +204,7 @@ func (rc *responseContext) loggedInLocked(b *branch, m *sip.Message) {
 
 // forgetLoginLocked: the request is over; what begins no dialog leaves nothing behind.
 func (rc *responseContext) forgetLoginLocked(upstream string) {
-	if rc.inDialog || rc.final < 300 && recordsRoute(rc.req.Method()) || rc.p.login(upstream) == nil {
+	if rc.inDialog || rc.final < 300 && recordsRoute(rc.req.Method()) || !rc.p.renumbers(upstream, 0) {
 		return
 	}
 	rc.p.shifts.drop(rc.p.shifts.key(rc.req.CallID(), rc.req.FromTag(), upstream))

@@ -148,7 +148,9 @@ type Proxy struct {
 	invites inviteCount
 	homes   homes
 	shifts  shifts
-	names   sync.Map // upstream name → flow.Name
+
+	minimums minimums
+	names    sync.Map // upstream name → flow.Name
 }
 
 // New makes a proxy; add it to the flow table's watchers.

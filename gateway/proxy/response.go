@@ -95,6 +95,9 @@ type act struct {
 	tried       uint8  // credentials of ours that it has had
 	credentials string // of an INVITE, as a header line
 	// resp is the challenge that is answered, of actLaunch and actReach.
+
+	again  bool  // the hop has had this request, and wants it otherwise
+	raises uint8 // how often its session interval was raised (minse.go)
 }
 
 type actKind uint8
@@ -419,7 +422,7 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 	t, status := b.t, m.Status()
 	a := rc.answerOf(b, m)
 	switch {
-	case rc.challengedLocked(b, m):
+	case rc.challengedLocked(b, m), rc.tooBriefLocked(b, m):
 		return
 	case rc.redirectedLocked(b, m):
 		return
