@@ -15,19 +15,24 @@ import (
 // edge names user agents and the ways to them (registrar.Edge).
 type edge struct{ *flow.Keys }
 
-// PathFor is the Path value that leads over f to name (RFC 3327, RFC 5626 §5.1).
-func (e *edge) PathFor(name flow.Name, f *flow.Flow) string { return e.PathOver(name, f, f.Info()) }
+// AppendPath appends the Path value that leads over f to name (RFC 3327, RFC 5626 §5.1).
+func (e *edge) AppendPath(b []byte, name flow.Name, f *flow.Flow) []byte {
+	return e.appendPathOver(b, name, f, f.Info())
+}
 
-// PathOver is PathFor with the address that those have for us whom info leads to.
+// PathOver is the same with the address that those have for us whom info leads to.
 func (e *edge) PathOver(name flow.Name, f *flow.Flow, info *sip.ConnInfo) string {
-	b := make([]byte, 0, 128)
+	return string(e.appendPathOver(make([]byte, 0, 128), name, f, info))
+}
+
+func (e *edge) appendPathOver(b []byte, name flow.Name, f *flow.Flow, info *sip.ConnInfo) []byte {
 	b = append(b, "<sip:"...)
 	b = e.Append(b, flow.Token{Side: flow.Registered, Flow: f.ID, Name: name}, "")
 	b = append(b, '@')
 	b = append(b, info.Advertise...)
 	b = append(b, ";transport="...)
 	b = append(b, info.Transport.Param()...)
-	return string(append(b, ";lr;ob>"...))
+	return append(b, ";lr;ob>"...)
 }
 
 // network reaches next hops over the transports (proxy.Network).

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
 )
 
 // Limits of one REGISTER (DoS: all that is bound is kept for an hour).
@@ -29,7 +30,6 @@ var (
 
 // contact is one Contact value of a REGISTER; its strings are parts of the message.
 type contact struct {
-	value      string // as it stands
 	text       string // its URI
 	uri        sip.URI
 	key        uint64 // of uri, for the index
@@ -38,6 +38,9 @@ type contact struct {
 	q          uint16
 	instance   string
 	regID      int // 0 unless it is Outbound's
+	// known is what the index knows of the very same Contact, nil for nothing. Its uri is not parsed then.
+	known *indexed
+	name  flow.Name
 
 	// What the binding is to say, once the REGISTER is accepted so far.
 	bind Binding
@@ -55,7 +58,7 @@ func (r *Registrar) contacts(g *registration, req *sip.Message) error {
 			return errContactCount
 		}
 		g.contacts = append(g.contacts, contact{})
-		if err := r.contact(&g.contacts[len(g.contacts)-1], value, header); err != nil {
+		if err := r.contact(&g.contacts[len(g.contacts)-1], g.aor, value, header); err != nil {
 			return err
 		}
 	}
@@ -70,15 +73,19 @@ func (r *Registrar) contacts(g *registration, req *sip.Message) error {
 }
 
 // contact reads one value; expires is the Expires header.
-func (r *Registrar) contact(c *contact, value, expires string) error {
+func (r *Registrar) contact(c *contact, aor, value, expires string) (err error) {
 	if len(value) > maxContactText {
 		return errContactText
+	}
+	if seconds, ok := r.index.recall(aor, value, c); ok {
+		c.seconds, err = r.grant(seconds, seconds != "", expires)
+		return err
 	}
 	addr, err := sip.ParseNameAddr(value)
 	if err != nil {
 		return because(errContact, err)
 	}
-	c.value, c.text = value, addr.URI
+	c.text = addr.URI
 	if c.uri, err = sip.ParseURI(addr.URI); err != nil {
 		return because(errContact, err)
 	}
@@ -93,8 +100,17 @@ func (r *Registrar) contact(c *contact, value, expires string) error {
 		return err
 	}
 	c.head, c.tail = cutContact(value, string(addr.Params))
-	c.seconds, err = r.grant(addr.Params, expires)
+	v, ok := addr.Params.Value("expires")
+	c.seconds, err = r.grant(v, ok, expires)
 	return err
+}
+
+// parsed is the Contact's URI.
+func (c *contact) parsed() *sip.URI {
+	if c.uri.Scheme == "" {
+		c.uri, _ = sip.ParseURI(c.text) // it is known, or it would have been refused
+	}
+	return &c.uri
 }
 
 // isOwn reports whether a request to u would come back to us.
@@ -141,10 +157,10 @@ func (c *contact) params(p sip.Params) error {
 // grant is the lifetime in seconds: the expires parameter, else the Expires
 // header, else the default (RFC 3261 §10.3 step 6); what can't be read counts as
 // absent from there on (§20.10, §20.19). Too long is cut, too short refused (423).
-func (r *Registrar) grant(p sip.Params, header string) (uint32, error) {
+func (r *Registrar) grant(param string, given bool, header string) (uint32, error) {
 	asked := r.defaultExpires
-	if v, ok := p.Value("expires"); ok {
-		if n, err := sip.ParseExpires(v); err == nil {
+	if given {
+		if n, err := sip.ParseExpires(param); err == nil {
 			asked = n
 		}
 	} else if n, err := sip.ParseExpires(header); err == nil {
@@ -155,6 +171,9 @@ func (r *Registrar) grant(p sip.Params, header string) (uint32, error) {
 	}
 	return min(asked, r.maxExpires), nil
 }
+
+// noExpires is what a Contact value without the parameter gets.
+const noExpires = ";expires="
 
 // cutContact cuts a Contact value, whose parameters are p, where the seconds of
 // expires go, and takes pub-gruu and temp-gruu out: they are ours (RFC 5627 §5.1).
@@ -177,7 +196,7 @@ func cutContact(value, p string) (head, tail string) {
 		i = stop
 	}
 	if start < 0 {
-		return base + p + ";expires=", ""
+		return base + p + noExpires, ""
 	}
 	if p[start-1] != '=' && !strings.HasSuffix(strings.TrimRight(p[:start], " \t"), "=") {
 		return base + p[:start] + "=", p[end:]

@@ -30,11 +30,10 @@ func (w *wire) Close(sip.CloseReason) { w.t.Error("the registrar closed a flow")
 // edge makes Paths as the gateway does: of a token that names flow and user agent.
 type edge struct{ *flow.Keys }
 
-func (e edge) PathFor(name flow.Name, f *flow.Flow) string {
-	b := make([]byte, 0, 96)
+func (e edge) AppendPath(b []byte, name flow.Name, f *flow.Flow) []byte {
 	b = append(b, "<sip:"...)
 	b = e.Append(b, flow.Token{Side: flow.Registered, Flow: f.ID, Name: name}, "")
-	return string(append(b, "@192.0.2.1;lr;ob>"...))
+	return append(b, "@192.0.2.1;lr;ob>"...)
 }
 
 // world is a registrar with what stands round it.

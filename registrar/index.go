@@ -28,7 +28,50 @@ type index struct {
 // stripe serialises the changes of its AORs, so that store and index agree.
 type stripe struct {
 	sync.Mutex
-	indexed map[string][]owner // by AOR: what the index holds of it
+	indexed map[string][]indexed // by AOR: what the index holds of it
+}
+
+// indexed is an owner with what reading its Contact value came to, so that
+// a refresh needs not read it again.
+type indexed struct {
+	owner
+	checked              bool   // by this process, with the configuration it has
+	head, tail, instance string // see Binding
+	q                    uint16
+	regID                int
+}
+
+// recall fills in c when a binding of aor has the Contact value but for the seconds,
+// which it returns, "" for a value without an expires parameter.
+func (x *index) recall(aor, value string, c *contact) (seconds string, ok bool) {
+	s := x.stripe(aor)
+	s.Lock()
+	defer s.Unlock()
+	list := s.indexed[aor]
+	for i := range list {
+		o := &list[i]
+		if seconds, ok = o.secondsIn(value); !ok {
+			continue
+		}
+		c.text, c.head, c.tail, c.key = o.contact, o.head, o.tail, o.key
+		c.q, c.instance, c.regID, c.name, c.known = o.q, o.instance, o.regID, o.name, o
+		return seconds, true
+	}
+	return "", false
+}
+
+// secondsIn cuts from value what o has the rest of. Where Outbound was not used a reg-id
+// may have been left aside: such a value is read anew.
+func (o *indexed) secondsIn(value string) (seconds string, ok bool) {
+	if !o.checked || o.instance != "" && o.regID == 0 {
+		return "", false
+	}
+	if n := len(o.head) + len(o.tail); len(value) > n && strings.HasPrefix(value, o.head) && strings.HasSuffix(value, o.tail) {
+		seconds = value[len(o.head) : len(value)-len(o.tail)]
+		_, err := sip.ParseExpires(seconds)
+		return seconds, err == nil
+	}
+	return "", o.tail == "" && len(value)+len(noExpires) == len(o.head) && strings.HasPrefix(o.head, value) && strings.HasSuffix(o.head, noExpires)
 }
 
 // owner is an AOR that has bound a Contact.
@@ -94,7 +137,7 @@ type flowShard struct {
 func newIndex() *index {
 	x := &index{seed: maphash.MakeSeed()}
 	for i := range indexShards {
-		x.stripes[i].indexed = make(map[string][]owner)
+		x.stripes[i].indexed = make(map[string][]indexed)
 		x.contacts[i].owners = make(map[uint64][]owner)
 		x.flows[i].byID = make(map[flow.ID]*attached)
 	}
@@ -119,9 +162,9 @@ func (x *index) key(u *sip.URI) uint64 {
 	return maphash.Bytes(x.seed, v.AppendAOR(room[:0]))
 }
 
-// claim enters o unless a Contact equal to it (u) is held by another AOR that
+// claim enters o unless a Contact equal to it (c) is held by another AOR that
 // does not share it with f. added tells whether o was not there before.
-func (x *index) claim(o owner, u *sip.URI, f *flow.Flow) (added, ok bool) {
+func (x *index) claim(o owner, c *contact, f *flow.Flow) (added, ok bool) {
 	s := &x.contacts[o.key%indexShards]
 	s.Lock()
 	defer s.Unlock()
@@ -132,7 +175,7 @@ func (x *index) claim(o owner, u *sip.URI, f *flow.Flow) (added, ok bool) {
 		}
 	}
 	for i := range list {
-		if h := &list[i]; h.aor != o.aor && sameURI(h.contact, o.contact, u) && !x.mayShare(h, f) {
+		if h := &list[i]; h.aor != o.aor && sameURI(h.contact, o.contact, c.parsed()) && !x.mayShare(h, f) {
 			return false, false
 		}
 	}
@@ -212,17 +255,17 @@ func (x *index) set(s *stripe, aor string, list []Binding, from *flow.Flow) {
 	if agrees(old, list) {
 		return
 	}
-	fresh := x.ownersOf(list, old)
+	fresh := x.ownersOf(list, old, from)
 	for i := range fresh {
-		x.put(&fresh[i])
+		x.put(&fresh[i].owner)
 		x.attach(fresh[i].flow, fresh[i].aor, from)
 	}
 	for i := range old {
 		o := &old[i]
-		if !slices.ContainsFunc(fresh, func(n owner) bool { return n.contact == o.contact }) {
-			x.drop(o)
+		if !slices.ContainsFunc(fresh, func(n indexed) bool { return n.contact == o.contact }) {
+			x.drop(&o.owner)
 		}
-		if !slices.ContainsFunc(fresh, func(n owner) bool { return n.flow == o.flow }) {
+		if !slices.ContainsFunc(fresh, func(n indexed) bool { return n.flow == o.flow }) {
 			x.detach(o.flow, aor)
 		}
 	}
@@ -239,14 +282,18 @@ func (x *index) set(s *stripe, aor string, list []Binding, from *flow.Flow) {
 	}
 }
 
-// ownersOf are the owners that list makes; old saves parsing known Contacts again.
-func (x *index) ownersOf(list []Binding, old []owner) []owner {
-	out := make([]owner, 0, len(list))
+// ownersOf are the owners that list makes; old saves parsing known Contacts again. A binding over
+// from was made by a REGISTER that this process has read.
+func (x *index) ownersOf(list []Binding, old []indexed, from *flow.Flow) []indexed {
+	out := make([]indexed, 0, len(list))
 	for i := range list {
 		b := &list[i]
-		o := owner{aor: b.AOR, contact: b.Contact, flow: b.Flow, name: b.Name, remote: b.Received}
-		if j := slices.IndexFunc(old, func(n owner) bool { return n.contact == b.Contact }); j >= 0 {
+		o := indexed{owner: owner{aor: b.AOR, contact: b.Contact, flow: b.Flow, name: b.Name, remote: b.Received},
+			head: b.Head, tail: b.Tail, instance: b.Instance, q: b.Q, regID: b.RegID}
+		o.checked = from != nil && from.ID == b.Flow
+		if j := slices.IndexFunc(old, func(n indexed) bool { return n.contact == b.Contact }); j >= 0 {
 			o.key = old[j].key
+			o.checked = o.checked || old[j].checked && old[j].head == o.head && old[j].tail == o.tail
 		} else if u, err := sip.ParseURI(b.Contact); err == nil {
 			o.key = x.key(&u)
 		}
@@ -255,12 +302,13 @@ func (x *index) ownersOf(list []Binding, old []owner) []owner {
 	return out
 }
 
-func agrees(old []owner, list []Binding) bool {
+func agrees(old []indexed, list []Binding) bool {
 	if len(old) != len(list) {
 		return false
 	}
 	for i := range old {
-		if o, b := &old[i], &list[i]; o.contact != b.Contact || o.flow != b.Flow || o.name != b.Name || o.remote != b.Received {
+		if o, b := &old[i], &list[i]; o.contact != b.Contact || o.flow != b.Flow || o.name != b.Name || o.remote != b.Received ||
+			o.head != b.Head || o.tail != b.Tail || o.regID != b.RegID {
 			return false
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
 )
 
 // merge applies g to the bindings that the AOR has (RFC 3261 §10.3 steps 6 and
@@ -12,13 +13,7 @@ import (
 // is its own.
 func (r *Registrar) merge(g *registration, have []Binding) ([]Binding, error) {
 	g.changes = g.changes[:0]
-	list := slices.DeleteFunc(have, func(b Binding) bool {
-		gone := !b.Live(g.now)
-		if gone {
-			g.note(Expired, &b)
-		}
-		return gone
-	})
+	list := g.expire(have)
 	if err := g.checkOrder(list); err != nil {
 		return nil, err
 	}
@@ -37,6 +32,20 @@ func (r *Registrar) merge(g *registration, have []Binding) ([]Binding, error) {
 		}
 	}
 	return r.makeRoom(g, list)
+}
+
+// expire takes out what has ended.
+func (g *registration) expire(list []Binding) []Binding {
+	ended := func(b Binding) bool { return !b.Live(g.now) }
+	if !slices.ContainsFunc(list, ended) {
+		return list
+	}
+	for i := range list {
+		if !list[i].Live(g.now) {
+			g.note(Expired, &list[i])
+		}
+	}
+	return slices.DeleteFunc(list, ended)
 }
 
 func (g *registration) note(what Change, b *Binding) {
@@ -70,7 +79,7 @@ func (c *contact) matches(b *Binding) bool {
 	if c.regID > 0 && b.RegID > 0 {
 		return c.regID == b.RegID && c.instance == b.Instance
 	}
-	return sameURI(b.Contact, c.text, &c.uri)
+	return b.Contact == c.text || sameURI(b.Contact, c.text, c.parsed())
 }
 
 // supersedes reports whether c takes the place of b, which it does not match: it
@@ -96,16 +105,17 @@ func (r *Registrar) bind(g *registration, c *contact, list []Binding) []Binding 
 	at := -1
 	out := list[:0]
 	for i := range list {
-		b := list[i]
-		matches := c.matches(&b)
+		b := &list[i]
+		matches := c.matches(b)
 		switch {
 		case matches && at < 0:
 			at = len(out)
-			out = append(out, b)
-		case matches || r.supersedes(c, &b):
-			g.note(Replaced, &b)
-		default:
-			out = append(out, b)
+		case matches || r.supersedes(c, b):
+			g.note(Replaced, b)
+			continue
+		}
+		if out = out[:len(out)+1]; len(out) <= i {
+			out[len(out)-1] = *b
 		}
 	}
 	what := Refreshed
@@ -115,27 +125,41 @@ func (r *Registrar) bind(g *registration, c *contact, list []Binding) []Binding 
 	} else if out[at].Name != c.bind.Name { // an equal Contact in other words, or another instance
 		g.note(renamed, &out[at])
 	}
-	out[at] = g.binding(c, &out[at])
+	g.renew(&out[at], c)
 	g.note(what, &out[at])
 	return out
 }
 
-// binding is c over what was bound before (old); of the message it keeps copies only.
-func (g *registration) binding(c *contact, old *Binding) Binding {
-	b := c.bind
-	b.Created = old.Created
-	b.AOR = keep(old.AOR, g.aor)
-	b.Head, b.Tail = keep(old.Head, c.head), keep(old.Tail, c.tail)
-	b.Contact = old.Contact
+// renew makes b the binding of c; of the message it keeps copies only, and those only of what is new.
+func (g *registration) renew(b *Binding, c *contact) {
+	was := *b
+	*b = c.bind
+	b.Created = was.Created
+	b.AOR = keep(was.AOR, g.aor)
+	b.Head, b.Tail = keep(was.Head, c.head), keep(was.Tail, c.tail)
+	b.Contact = was.Contact
 	if b.Contact != c.text { // it stands in Head
 		i := strings.Index(b.Head, c.text)
 		b.Contact = b.Head[i : i+len(c.text)]
 	}
-	b.CallID = keep(old.CallID, g.callID)
-	b.Instance = keep(old.Instance, c.instance)
-	b.UserAgent = keep(old.UserAgent, g.userAgent)
-	b.Path = cloned(b.Path[:1:cap(b.Path)], g.paths, old.Path)
-	return b
+	b.CallID = keep(was.CallID, g.callID)
+	b.Instance = keep(was.Instance, c.instance)
+	b.UserAgent = keep(was.UserAgent, g.userAgent)
+	b.Path = g.way(was.Path, c.bind.Name)
+}
+
+// way is the route set to name: our own value and those that the REGISTER carried (RFC 3327). old is
+// used again where nothing has changed.
+func (g *registration) way(old []string, name flow.Name) []string {
+	g.path = g.registrar.edge.AppendPath(g.path[:0], name, g.from)
+	if len(old) == 1+len(g.paths) && old[0] == string(g.path) && slices.Equal(old[1:], g.paths) {
+		return old
+	}
+	way := append(make([]string, 0, 1+len(g.paths)), string(g.path))
+	for _, v := range g.paths {
+		way = append(way, strings.Clone(v))
+	}
+	return way
 }
 
 // makeRoom keeps the AOR within its number of bindings.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 
 // registration is one REGISTER being processed; its strings are parts of the message.
 type registration struct {
+	registrar *Registrar
 	aor       string
 	from      *flow.Flow
 	now       time.Time
@@ -32,24 +32,44 @@ type registration struct {
 	list    []Binding // what the AOR has now
 	changes []change
 
-	// Room for the usual REGISTER: one contact, one change, GRUUs of one binding.
+	// Room for the usual REGISTER: one contact, one change.
 	contactRoom [1]contact
 	changeRoom  [1]change
-	gruuRoom    [gruuRoom]byte
+
+	*workspace
+}
+
+// maxPooled keeps the room for rare long answers from staying.
+const maxPooled = 16 << 10
+
+// workspace is what a registration leaves to the next.
+type workspace struct {
+	path   []byte // our own Path value
+	text   []byte
+	sealed [gruuRoom]byte
+	// update is apply of this registration, made once.
+	update func([]Binding) ([]Binding, error)
 }
 
 // registrations are used again: stores and seals make them escape.
-var registrations = sync.Pool{New: func() any { return new(registration) }}
+var registrations = sync.Pool{New: func() any {
+	g := &registration{workspace: new(workspace)}
+	g.update = g.apply
+	return g
+}}
 
-func newRegistration(from *flow.Flow, aor string) *registration {
+func (r *Registrar) newRegistration(from *flow.Flow, aor string) *registration {
 	g := registrations.Get().(*registration)
-	g.aor, g.from, g.now = aor, from, time.Now()
+	g.registrar, g.aor, g.from, g.now = r, aor, from, time.Now()
 	g.contacts, g.changes = g.contactRoom[:0], g.changeRoom[:0]
 	return g
 }
 
 func (g *registration) free() {
-	*g = registration{} // let go of the message
+	*g = registration{workspace: g.workspace} // let go of the message
+	if cap(g.text) > maxPooled {
+		g.text = nil
+	}
 	registrations.Put(g)
 }
 
@@ -66,7 +86,7 @@ var (
 // steps 2 and 6 to 8; the others are the caller's). The error is a
 // *sip.StatusError: 400, 403, 420, 423, 439, 500 or 503; nothing was changed then.
 func (r *Registrar) Register(ctx context.Context, req *sip.Message, from *flow.Flow, aor string) (*sip.Reply, error) {
-	g := newRegistration(from, aor)
+	g := r.newRegistration(from, aor)
 	defer g.free()
 	if err := r.read(g, req); err != nil {
 		return nil, err
@@ -126,11 +146,12 @@ func (r *Registrar) prepare(g *registration) error {
 	g.from = f
 	for i := range g.contacts {
 		if c := &g.contacts[i]; c.seconds > 0 {
-			name := r.edge.NameOf(g.aor, c.instance, c.regID, c.text)
-			c.bind = Binding{Name: name, Flow: f.ID, Q: c.q, RegID: c.regID, CSeq: g.cseq,
+			if c.known == nil || c.known.regID != c.regID {
+				c.name = r.edge.NameOf(g.aor, c.instance, c.regID, c.text)
+			}
+			c.bind = Binding{Name: c.name, Flow: f.ID, Q: c.q, RegID: c.regID, CSeq: g.cseq,
 				Received: f.Info().Remote, Transport: f.Info().Transport,
 				Updated: g.now, Created: g.now, Expires: g.now.Add(time.Duration(c.seconds) * time.Second)}
-			c.bind.Path = append(make([]string, 0, 1+len(g.paths)), r.edge.PathFor(name, f))
 		}
 	}
 	return nil
@@ -143,11 +164,7 @@ func (r *Registrar) commit(ctx context.Context, g *registration) error {
 	defer s.Unlock()
 	claimed, err := r.claim(g)
 	if err == nil {
-		err = r.store.Update(ctx, g.aor, func(have []Binding) ([]Binding, error) {
-			var err error
-			g.list, err = r.merge(g, have)
-			return g.list, err
-		})
+		err = r.store.Update(ctx, g.aor, g.update)
 	}
 	if err != nil {
 		for i := range claimed {
@@ -163,6 +180,12 @@ func (r *Registrar) commit(ctx context.Context, g *registration) error {
 		}
 	}
 	return nil
+}
+
+// apply is what the store is to do; it may be called again.
+func (g *registration) apply(have []Binding) (list []Binding, err error) {
+	g.list, err = g.registrar.merge(g, have)
+	return g.list, err
 }
 
 func binds(list []Binding, contact string) bool {
@@ -183,7 +206,7 @@ func (r *Registrar) claim(g *registration) (claimed []owner, err error) {
 			continue
 		}
 		o := owner{aor: g.aor, contact: c.text, key: c.key, flow: c.bind.Flow, name: c.bind.Name, remote: c.bind.Received}
-		if added, ok := r.index.claim(o, &c.uri, g.from); !ok {
+		if added, ok := r.index.claim(o, c, g.from); !ok {
 			return claimed, errForeign
 		} else if added {
 			claimed = append(claimed, o)
@@ -223,16 +246,4 @@ func storeError(err error) error {
 func busy(err error) error {
 	after := strconv.Itoa(5 + rand.IntN(26))
 	return &sip.StatusError{Code: 503, Reason: "Service Unavailable", Headers: []string{"Retry-After: " + after}, Err: err}
-}
-
-// cloned are the Path values behind our own; old saves copies on a refresh.
-func cloned(dst, values, old []string) []string {
-	for i, v := range values {
-		if i+1 < len(old) {
-			dst = append(dst, keep(old[i+1], v))
-		} else {
-			dst = append(dst, strings.Clone(v))
-		}
-	}
-	return dst
 }

@@ -22,8 +22,8 @@ type Flows interface {
 // Edge names user agents and the way to them; gateway makes it of *flow.Keys and the listeners.
 type Edge interface {
 	NameOf(aor, instance string, regID int, contact string) flow.Name
-	// PathFor is a Path value that leads over f to name: "<sip:TOKEN@host;lr;ob>" (RFC 5626 §5.1).
-	PathFor(name flow.Name, f *flow.Flow) string
+	// AppendPath appends a Path value that leads over f to name: "<sip:TOKEN@host;lr;ob>" (RFC 5626 §5.1).
+	AppendPath(dst []byte, name flow.Name, f *flow.Flow) []byte
 }
 
 // WhenFull says what a new binding does when its AOR has as many as it may have.

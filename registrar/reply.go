@@ -12,7 +12,11 @@ import (
 // reply is the 200 (RFC 3261 §10.3 step 8): all bindings of the AOR, each Contact
 // byte for byte as it came but for the parameters that are ours.
 func (r *Registrar) reply(g *registration) *sip.Reply {
-	headers := make([]string, 0, len(g.list)+5)
+	made := new(struct {
+		sip.Reply
+		room [6]string
+	})
+	headers := made.room[:0]
 	if len(g.list) > 0 {
 		headers = r.contactLines(headers, g)
 	}
@@ -23,20 +27,13 @@ func (r *Registrar) reply(g *registration) *sip.Reply {
 	if g.outbound {
 		headers = append(headers, "Require: outbound", r.flowTimer)
 	}
-	return &sip.Reply{Status: 200, Headers: headers}
+	made.Status, made.Headers = 200, headers
+	return &made.Reply
 }
 
 // contactLines makes one text of all Contact lines and cuts it.
 func (r *Registrar) contactLines(headers []string, g *registration) []string {
-	size := 0
-	for i := range g.list {
-		b := &g.list[i]
-		size += len(b.Head) + len(b.Tail) + 32
-		if g.supports&gruuOption != 0 && b.Instance != "" {
-			size += 3*len(b.AOR) + len(b.Instance) + 160
-		}
-	}
-	text := make([]byte, 0, size)
+	text := g.text[:0]
 	var room [16]int
 	ends := room[:0]
 	for i := range g.list {
@@ -45,10 +42,11 @@ func (r *Registrar) contactLines(headers []string, g *registration) []string {
 		text = strconv.AppendInt(text, b.remaining(g.now), 10)
 		text = append(text, b.Tail...)
 		if g.supports&gruuOption != 0 && b.Instance != "" {
-			text = r.gruu.appendParams(text, b, g.secure, g.gruuRoom[:])
+			text = r.gruu.appendParams(text, b, g.secure, g.sealed[:])
 		}
 		ends = append(ends, len(text))
 	}
+	g.text = text
 	all, start := string(text), 0
 	for _, end := range ends {
 		headers = append(headers, all[start:end])
