@@ -1,0 +1,187 @@
+package trunk
+
+import (
+	"crypto/md5"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/digest"
+)
+
+var (
+	provider1 = netip.MustParseAddrPort("192.0.2.1:5060")
+	provider2 = netip.MustParseAddrPort("192.0.2.2:5060")
+)
+
+// response is a response of a provider with more header lines.
+func response(t *testing.T, status int, cseq uint32, lines ...string) *sip.Message {
+	t.Helper()
+	text := fmt.Sprintf("SIP/2.0 %d %s\r\nVia: SIP/2.0/UDP us;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\nCall-ID: c\r\nCSeq: %d REGISTER\r\n",
+		status, sip.StatusText(status), cseq)
+	for _, l := range lines {
+		text += l + "\r\n"
+	}
+	m, err := sip.Parse(text+"Content-Length: 0\r\n\r\n", sip.Frame)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// right checks a digest response as RFC 7616 §3.4.1 has it, by other means than it was made.
+func right(t *testing.T, line, user, password, method, uri string) *digest.Credentials {
+	t.Helper()
+	_, value, _ := strings.Cut(line, ": ")
+	c, err := digest.ParseCredentials(value)
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	h := func(parts ...string) string {
+		text := strings.Join(parts, ":")
+		if c.Algorithm == "SHA-256" {
+			sum := sha256.Sum256([]byte(text))
+			return hex.EncodeToString(sum[:])
+		}
+		sum := md5.Sum([]byte(text))
+		return hex.EncodeToString(sum[:])
+	}
+	want := h(h(user, c.Realm, password), c.Nonce, c.NC, c.CNonce, c.QOP, h(method, uri))
+	if c.QOP == "" {
+		want = h(h(user, c.Realm, password), c.Nonce, h(method, uri))
+	}
+	if c.Response != want || c.User != user || c.URI != uri {
+		t.Errorf("wrong credentials: %s", line)
+	}
+	return &c
+}
+
+func TestAnswer(t *testing.T) { // RFC 7616 §3.4, RFC 8760 §2.3, RFC 3261 §22.4
+	for _, c := range []struct {
+		name, field, challenge string
+		line, algorithm, qop   string
+	}{
+		{"MD5", "WWW-Authenticate", `Digest realm="r", nonce="n", qop="auth"`, "Authorization", "", "auth"},
+		{"proxy", "Proxy-Authenticate", `Digest realm="r", nonce="n", qop="auth", algorithm=MD5`, "Proxy-Authorization", "MD5", "auth"},
+		{"SHA-256", "Proxy-Authenticate", `Digest realm="r", nonce="n", qop="auth-int,auth", algorithm=SHA-256, opaque="o"`, "Proxy-Authorization", "SHA-256", "auth"},
+		{"no qop", "WWW-Authenticate", `Digest realm="r", nonce="n"`, "Authorization", "", ""},
+		{"the first that we know", "WWW-Authenticate", "Digest realm=\"r\", nonce=\"n\", algorithm=SHA-512-256, qop=\"auth\"\r\n" +
+			"WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"", "Authorization", "SHA-256", "auth"},
+		{"beside another scheme", "Proxy-Authenticate", "NTLM realm=\"r\"\r\nProxy-Authenticate: Digest realm=\"r\",nonce=\"n\",qop=\"auth\"", "Proxy-Authorization", "", "auth"},
+	} {
+		a := NewAccount(&Login{User: "u", Password: "p"})
+		line, next, err := a.Answer(provider1, response(t, 401, 1, c.field+": "+c.challenge), Nothing, "INVITE", "sip:1@x")
+		if err != nil || next != Answered {
+			t.Errorf("%s: %v, next %d", c.name, err, next)
+			continue
+		}
+		got := right(t, line, "u", "p", "INVITE", "sip:1@x")
+		if name, _, _ := strings.Cut(line, ":"); name != c.line || got.Algorithm != c.algorithm || got.QOP != c.qop || c.name == "SHA-256" && got.Opaque != "o" {
+			t.Errorf("%s: %s", c.name, line)
+		}
+	}
+}
+
+func TestNotAnswered(t *testing.T) {
+	for name, c := range map[string]struct {
+		line string
+		want error
+	}{
+		"auth-int alone":  {`WWW-Authenticate: Digest realm="r", nonce="n", qop="auth-int"`, digest.ErrUnanswerable},
+		"algorithm":       {`WWW-Authenticate: Digest realm="r", nonce="n", algorithm=MD5-sess, qop="auth"`, digest.ErrUnanswerable},
+		"another realm":   {`WWW-Authenticate: Digest realm="evil", nonce="n", qop="auth"`, ErrOtherRealm},
+		"no nonce":        {`WWW-Authenticate: Digest realm="r"`, ErrUnreadable},
+		"broken":          {`WWW-Authenticate: Digest realm="r`, ErrUnreadable},
+		"no challenge":    {`Subject: x`, errNoChallenge},
+		"basic, and more": {`WWW-Authenticate: Basic realm="r"`, ErrUnreadable},
+	} {
+		a := NewAccount(&Login{User: "u", Password: "p", Realm: "r"})
+		if _, _, err := a.Answer(provider1, response(t, 401, 1, c.line), Nothing, "INVITE", "sip:1@x"); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+// RFC 7616 §3.4.6: a nonce serves many requests, each with the next nc, until the server has another; stale means that the
+// password is not wrong.
+func TestNonceIsUsedAgain(t *testing.T) {
+	a := NewAccount(&Login{User: "u", Password: "p"})
+	challenge := func(nonce, more string) *sip.Message {
+		return response(t, 407, 1, `Proxy-Authenticate: Digest realm="r", nonce="`+nonce+`", qop="auth"`+more)
+	}
+	if a.Known(provider1, "INVITE", "sip:1@x") != "" {
+		t.Error("knows a nonce that nobody gave")
+	}
+	nc := func(line string, err error) string {
+		t.Helper()
+		if err != nil || line == "" {
+			t.Fatalf("line %q, %v", line, err)
+		}
+		c := right(t, line, "u", "p", "INVITE", "sip:1@x")
+		return c.Nonce + " " + c.NC
+	}
+	answer := func(at netip.AddrPort, m *sip.Message, tried Tried) string {
+		line, _, err := a.Answer(at, m, tried, "INVITE", "sip:1@x")
+		return nc(line, err)
+	}
+	known := func() string { return nc(a.Known(provider1, "INVITE", "sip:1@x"), nil) }
+	for i, got := range []string{
+		answer(provider1, challenge("n1", ""), Nothing), known(), known(), answer(provider1, challenge("n1", ""), Nothing),
+		answer(provider1, challenge("n2", ", stale=true"), Unasked), known(),
+	} {
+		if want := []string{"n1 00000001", "n1 00000002", "n1 00000003", "n1 00000004", "n2 00000001", "n2 00000002"}[i]; got != want {
+			t.Errorf("step %d: %s, want %s", i, got, want)
+		}
+	}
+	if a.Known(provider2, "INVITE", "sip:1@x") != "" {
+		t.Error("a server is sent another's nonce")
+	}
+	for _, c := range []struct {
+		tried Tried
+		more  string
+		next  Tried
+		err   error
+	}{
+		{Nothing, "", Answered, nil}, {Unasked, "", Answered, nil}, {Answered, ", stale=true", AnsweredX, nil},
+		{Answered, "", 0, ErrRefused}, {Answered, ", stale=false", 0, ErrRefused}, {AnsweredX, ", stale=true", 0, ErrRefused},
+	} {
+		if _, next, err := a.Answer(provider2, challenge("x", c.more), c.tried, "INVITE", "sip:1@x"); next != c.next || !errors.Is(err, c.err) {
+			t.Errorf("tried %d%s: next %d, %v", c.tried, c.more, next, err)
+		}
+	}
+}
+
+// A server whose nonces are for one request is asked without credentials, and now and then with them.
+func TestNoncesForOneUse(t *testing.T) {
+	a := NewAccount(&Login{User: "u", Password: "p"})
+	unasked := 0
+	for i := range 3000 {
+		tried := Nothing
+		if a.Known(provider1, "INVITE", "sip:1@x") != "" {
+			tried = Unasked
+			unasked++
+		}
+		ch := response(t, 407, 1, fmt.Sprintf(`Proxy-Authenticate: Digest realm="r", nonce="n%d", qop="auth"`, i))
+		if _, _, err := a.Answer(provider1, ch, tried, "INVITE", "sip:1@x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if unasked < 6 || unasked > 30 {
+		t.Errorf("%d of 3000 requests had credentials that nobody asked for", unasked)
+	}
+	if len(a.nonces) != 1 {
+		t.Errorf("%d nonces", len(a.nonces))
+	}
+	for i := range 1000 {
+		at := netip.AddrPortFrom(provider1.Addr(), uint16(i+1))
+		_, _, _ = a.Answer(at, response(t, 407, 1, `Proxy-Authenticate: Digest realm="r", nonce="n", qop="auth"`), Nothing, "INVITE", "sip:1@x")
+	}
+	if len(a.nonces) > maxNonces {
+		t.Errorf("%d nonces are kept", len(a.nonces))
+	}
+}

@@ -1,0 +1,251 @@
+package trunk
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const ourContact = "sip:line@192.0.2.99:5060"
+
+// registrar plays a provider: it answers each REGISTER as told.
+type registrarPlay struct {
+	t    *testing.T
+	r    *Registration
+	now  time.Time
+	tgt  []Target
+	step Step
+	seen []string // REGISTERs: hop, CSeq, Expires, and "auth"
+}
+
+func newPlay(t *testing.T, login *Login, random float64, hops ...string) *registrarPlay {
+	g := Group{Name: "carrier", Login: login, Register: &Register{AOR: "sip:4930@carrier.example:5070;x=y", Expires: 10 * time.Minute, Contact: "line"}}
+	for _, h := range hops {
+		g.Hops = append(g.Hops, hop(t, h))
+	}
+	s := NewSet(Config{Groups: []Group{g}})
+	return &registrarPlay{
+		t: t, r: NewRegistration(&g, func() float64 { return random }), now: time.Unix(1_000_000, 0), tgt: s.Targets("carrier"),
+	}
+}
+
+func (p *registrarPlay) did(s Step) {
+	if s.Send != nil {
+		what := fmt.Sprint(s.Send.Target.Addr.Addr(), " ", s.Send.CSeq, " ", s.Send.Expires.Seconds())
+		if s.Send.Credentials != "" {
+			right(p.t, s.Send.Credentials, "u", "p", "REGISTER", "sip:carrier.example:5070")
+			what += " auth"
+		}
+		p.seen = append(p.seen, what)
+	}
+	p.step = s
+}
+
+func (p *registrarPlay) due() { p.did(p.r.Due(p.now, p.tgt)) }
+
+func (p *registrarPlay) answer(status int, lines ...string) {
+	p.did(p.r.Answered(p.now, response(p.t, status, p.r.cseq, lines...), ourContact))
+}
+
+// wants checks the REGISTERs since the last look, and the state with the seconds to wait.
+func (p *registrarPlay) wants(state string, sent ...string) {
+	p.t.Helper()
+	if got := fmt.Sprint(p.r.State(), " ", p.step.Wait.Seconds()); got != state || !slices.Equal(p.seen, sent) {
+		p.t.Errorf("%s after %q, want %s after %q", got, p.seen, state, sent)
+	}
+	p.seen = nil
+}
+
+const listed = "Contact: <" + ourContact + ">;expires="
+
+func TestRegisterRefresh(t *testing.T) { // RFC 3261 §10.2.4
+	for _, c := range []struct {
+		random float64
+		lines  string
+		state  string
+	}{
+		{0, listed + "600", "registered 300"}, {0.999999, listed + "600", "registered 540"},
+		{0.5, listed + "3600", "registered 2520"}, {0.5, "Expires: 120", "registered 84"}, {0.5, "X: y", "registered 420"},
+		{0.5, "Contact: <sip:line@192.0.2.98:5060>;expires=60, <sip:line@192.0.2.99>;expires=70\r\nExpires: 200", "registered 140"},
+		{0.5, "Contact: <sip:LINE@192.0.2.99:5060>;expires=60\r\nm: \"x, y\" <sip:line@192.0.2.99:5060;transport=udp>;q=1;expires=\"100\"", "registered 70"},
+		{0.5, listed + "0", "failing 37.5"}, {0.5, listed + "4294967295", "registered 60480"}, {0.5, listed + "99999999999", "registered 420"},
+	} {
+		p := newPlay(t, nil, c.random, "sip:192.0.2.1")
+		p.due()
+		p.answer(200, c.lines)
+		if p.step.Wait = p.step.Wait.Round(time.Second / 2); p.r.Registered(p.now) != strings.HasPrefix(c.state, "registered") {
+			t.Errorf("%s: registered %v", c.lines, p.r.Registered(p.now))
+		}
+		p.wants(c.state, "192.0.2.1 1 600")
+	}
+}
+
+func TestRegisterLogin(t *testing.T) { // RFC 3261 §22.2: the next CSeq, once
+	challenge := func(nonce string) string {
+		return `WWW-Authenticate: Digest realm="r", nonce="` + nonce + `", qop="auth"`
+	}
+	p := newPlay(t, &Login{User: "u", Password: "p"}, 0.5, "sip:192.0.2.1")
+	p.due()
+	p.answer(401, challenge("n1"))
+	p.answer(200, listed+"600")
+	p.wants("registered 420", "192.0.2.1 1 600", "192.0.2.1 2 600 auth")
+	p.due()
+	p.answer(401, challenge("n2")) // restarted: it has forgotten its nonces
+	p.answer(401, challenge("n3")+", stale=true")
+	p.answer(200, listed+"600")
+	p.wants("registered 420", "192.0.2.1 3 600 auth", "192.0.2.1 4 600 auth", "192.0.2.1 5 600 auth")
+
+	p.due()
+	p.answer(401, challenge("n4"))
+	p.answer(401, challenge("n5"))
+	if !p.step.Changed || !strings.Contains(p.step.Cause, "wrong") {
+		t.Errorf("said %+v", p.step)
+	}
+	p.wants("refused 1575", "192.0.2.1 6 600 auth", "192.0.2.1 7 600 auth")
+	p.now = p.now.Add(p.step.Wait)
+	p.due()
+	p.answer(401, challenge("n6"))
+	p.answer(403)
+	if p.step.Changed {
+		t.Error("says it twice")
+	}
+	if p.r.Again().Wait != 0 {
+		t.Error("a hop that is back makes a wrong password right")
+	}
+	p.seen, p.now = nil, p.now.Add(p.step.Wait)
+	p.due()
+	p.answer(200, listed+"600")
+	if !p.step.Changed || p.r.State() != Registered {
+		t.Errorf("%+v", p.step)
+	}
+
+	p = newPlay(t, nil, 0.5, "sip:192.0.2.1")
+	p.due()
+	p.answer(401, challenge("n1"))
+	p.wants("refused 1575", "192.0.2.1 1 600")
+}
+
+// Backoff: 30 s to 30 min, with jitter, from the first round without success to the next with one.
+func TestRegisterBackoff(t *testing.T) {
+	for _, random := range []float64{0, 0.5, 0.999} {
+		p := newPlay(t, nil, random, "sip:192.0.2.1", "sip:192.0.2.2")
+		last := time.Duration(0)
+		for i := range 12 {
+			p.due()
+			if p.step.Wait != silence {
+				t.Errorf("waits %v for a hop", p.step.Wait)
+			}
+			p.due() // no answer: the next hop
+			if p.step.Wait != timerF {
+				t.Errorf("waits %v for the last hop", p.step.Wait)
+			}
+			p.did(p.r.Lost(p.now, p.r.cseq, errors.New("gone")))
+			if w := p.step.Wait; w < 30*time.Second || w > 30*time.Minute || w < last || i == 0 && w > 45*time.Second {
+				t.Errorf("round %d: waits %v after %v", i, w, last)
+			}
+			if p.step.Changed != (i == 0) {
+				t.Errorf("round %d says %v", i, p.step.Changed)
+			}
+			last = p.step.Wait
+		}
+		if last < 20*time.Minute {
+			t.Errorf("%v is all", last)
+		}
+		p.due()
+		p.answer(200, listed+"600")
+		p.due()
+		p.answer(500, "Retry-After: 7")
+		p.answer(503, "Retry-After: 900 (maintenance);duration=3600")
+		if p.step.Wait != 900*time.Second {
+			t.Errorf("Retry-After: waits %v", p.step.Wait)
+		}
+		p.due()
+		p.answer(503, "Retry-After: 86400")
+		p.answer(503)
+		if p.step.Wait != 30*time.Minute {
+			t.Errorf("Retry-After: waits %v", p.step.Wait)
+		}
+	}
+}
+
+// The hop that took the last REGISTER is asked first; none: later.
+func TestRegisterHops(t *testing.T) {
+	p := newPlay(t, nil, 0.5, "sip:192.0.2.1", "sip:192.0.2.2", "sip:192.0.2.3")
+	p.due()
+	p.answer(503)
+	p.answer(200, listed+"600")
+	p.wants("registered 420", "192.0.2.1 1 600", "192.0.2.2 2 600")
+	p.due()
+	p.did(p.r.Answered(p.now, response(t, 503, 2), ourContact)) // late, of another try
+	if p.step.Send != nil || p.step.Wait != 0 {
+		t.Errorf("a late answer: %+v", p.step)
+	}
+	p.answer(408)
+	p.wants("registered 5", "192.0.2.2 3 600", "192.0.2.1 4 600")
+	p.answer(200, listed+"600")
+	p.tgt = nil
+	p.due()
+	p.wants("failing 37.5")
+	if !p.r.Registered(p.now.Add(599*time.Second)) || p.r.Registered(p.now.Add(600*time.Second)) {
+		t.Error("a refresh that fails does not end what was granted")
+	}
+}
+
+func TestRegisterTooBrief(t *testing.T) { // RFC 3261 §10.2.8
+	p := newPlay(t, nil, 0.5, "sip:192.0.2.1")
+	p.due()
+	p.answer(423, "Min-Expires: 3600")
+	p.answer(200, listed+"3600")
+	p.due()
+	p.wants("registered 32", "192.0.2.1 1 600", "192.0.2.1 2 3600", "192.0.2.1 3 3600")
+	p.answer(423, "Min-Expires: 7200")
+	p.answer(423, "Min-Expires: 9000")
+	p.wants("failing 37.5", "192.0.2.1 4 7200")
+	for _, lines := range []string{"X: y", "Min-Expires: 5", "Min-Expires: 7200"} {
+		p.due()
+		p.answer(423, lines)
+		if p.r.State() != Failing || p.step.Send != nil {
+			t.Errorf("%s: %+v", lines, p.step)
+		}
+	}
+}
+
+func TestUnregister(t *testing.T) { // RFC 3261 §10.2.2
+	p := newPlay(t, &Login{User: "u", Password: "p"}, 0.5, "sip:192.0.2.1", "sip:192.0.2.2")
+	p.due()
+	p.answer(200, listed+"600")
+	p.did(p.r.Leave(p.now))
+	p.answer(401, `WWW-Authenticate: Digest realm="r", nonce="n", qop="auth"`)
+	p.answer(200)
+	p.wants("left 0", "192.0.2.1 1 600", "192.0.2.1 2 0", "192.0.2.1 3 0 auth")
+	if p.r.Registered(p.now) || p.r.Due(p.now, p.tgt).Send != nil || p.r.Again().Wait != 0 {
+		t.Error("it goes on")
+	}
+	for _, end := range []func(p *registrarPlay){
+		func(p *registrarPlay) { p.answer(500) }, func(p *registrarPlay) { p.answer(403) }, (*registrarPlay).due,
+	} {
+		p = newPlay(t, nil, 0.5, "sip:192.0.2.1", "sip:192.0.2.2")
+		p.due() // may be granted yet
+		p.did(p.r.Leave(p.now))
+		end(p)
+		p.wants("left 0", "192.0.2.1 1 600", "192.0.2.1 2 0")
+	}
+	p = newPlay(t, nil, 0.5, "sip:192.0.2.1")
+	p.did(p.r.Leave(p.now))
+	p.wants("left 0")
+}
+
+func TestRegisterAgain(t *testing.T) {
+	p := newPlay(t, nil, 0.5, "sip:192.0.2.1")
+	p.due()
+	if p.r.Again().Wait != 0 {
+		t.Error("one is on its way")
+	}
+	p.answer(200, listed+"600")
+	if w := p.r.Again().Wait; w != 3*time.Second {
+		t.Errorf("waits %v", w)
+	}
+}
