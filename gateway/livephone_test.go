@@ -271,10 +271,14 @@ func (l *live) udpSocket(at netip.AddrPort) *udpWire {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if at.Addr().Is6() {
-		return &udpWire{c, l.sip6}
+	to := l.sip
+	switch {
+	case at.Addr().Is6():
+		to = l.sip6
+	case !at.Addr().IsLoopback():
+		to = l.away
 	}
-	return &udpWire{c, l.sip}
+	return &udpWire{c, to}
 }
 
 // tcpWire is a stream: one that the gateway opens, once it has, or one to it.

@@ -36,6 +36,7 @@ type live struct {
 	sip  netip.AddrPort // UDP and TCP
 	ws   netip.AddrPort
 	sip6 netip.AddrPort // the same over IPv6, where a test listens there
+	away netip.AddrPort // and towards another host
 	more []string       // URLs of further listeners
 	log  *logs
 	stop func()
