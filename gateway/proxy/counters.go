@@ -63,6 +63,7 @@ type Counters struct {
 	ShiftsForgotten atomic.Uint64 // dialogs whose CSeqs towards an upstream are not known any more
 	Redirected      atomic.Uint64 // 3xx of upstreams followed here
 	TimersRaised    atomic.Uint64 // 422 of upstreams answered with a longer session interval
+	ForgedTokens    atomic.Uint64 // requests refused for a Path or Record-Route that we did not make so
 	TooManyInvites  atomic.Uint64 // INVITEs refused for MaxInvites
 }
 

@@ -173,6 +173,9 @@ func (p *Proxy) Request(tx *transaction.Server) {
 	if err := p.request(tx, req, from); err != nil {
 		s := sip.AsStatus(err)
 		p.Counters.refuse(s.Code)
+		if s == errBadToken || s == errHalfToken {
+			p.Counters.ForgedTokens.Add(1)
+		}
 		tx.Refuse(s)
 		p.finished(req, from, s.Code, "", time.Time{})
 	}

@@ -75,7 +75,7 @@ func (x *Registration) acceptedLocked(m *sip.Message, hop Hop) {
 	sent, err := sip.ParseURI(x.sent)
 	i := -1
 	if err == nil {
-		i = find(x.list, &sent, x.sent, x.instance)
+		i = find(x.list, &sent, x.sent, x.instance, x.rewritten)
 	}
 	if i < 0 {
 		x.unlisted(m)
@@ -130,6 +130,12 @@ func (x *Registration) restore(l *listed) {
 	if l.addr.URI != x.addr.URI {
 		l.now = withURI(l.value, &l.addr, x.addr.URI)
 	}
+}
+
+// rewritten reports whether host is what a registrar may put into a Contact in place of its own: where the REGISTER
+// seemed to come from.
+func (x *Registration) rewritten(host string, port uint16) bool {
+	return x.relay.Hosts.Own(host, port) || strings.Trim(host, "[]") == remote(x.from).Unmap().String()
 }
 
 // granted are the seconds that the registrar gives a listed Contact (RFC 3261 §10.2.4).

@@ -104,9 +104,10 @@ func contactsOf(m *sip.Message, room []listed) []listed {
 }
 
 // find is the index of the value that stands for the Contact that the registrar was given, -1 for
-// none. Registrars lose parameters of the URI and some its host ("rewrite_contact"), never its user
-// part: where that is all that is left, it has to be the only one, or of the same instance.
-func find(list []listed, sent *sip.URI, text, instance string) int {
+// none. Registrars lose parameters of the URI, and some put where it came from in place of its host
+// ("rewrite_contact", of which rewritten knows), never its user part: that has to be the only such one, or of
+// the same instance.
+func find(list []listed, sent *sip.URI, text, instance string, rewritten func(host string, port uint16) bool) int {
 	for i := range list {
 		if list[i].addr.URI == text {
 			return i
@@ -120,7 +121,7 @@ func find(list []listed, sent *sip.URI, text, instance string) int {
 	found, n := -1, 0
 	for i := range list {
 		l := &list[i]
-		if l.bad || l.uri.User != sent.User {
+		if l.bad || l.uri.User != sent.User || !sip.SameHost(l.uri.Host, sent.Host) && !rewritten(l.uri.Host, l.uri.Port) {
 			continue
 		}
 		if v, ok := l.addr.Params.Value("+sip.instance"); ok && instance != "" {

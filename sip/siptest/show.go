@@ -21,6 +21,7 @@ var masks = []struct {
 	{"TGRUU", regexp.MustCompile(`([A-Za-z0-9_-]{64,})@[^">;]*;gr\b`)},
 	{"BRANCH", regexp.MustCompile(`z9hG4bK[0-9a-f]{32}\b`)},
 	{"TOKEN", regexp.MustCompile(`([A-Za-z0-9_-]{48})@`)},
+	{"ALIAS", regexp.MustCompile(`sip:([A-Za-z0-9_-]{20})@`)},
 	{"TAG", regexp.MustCompile(`;tag=([0-9a-f]{16})\b`)},
 	{"NONCE", regexp.MustCompile(`nonce="([^"]*)"`)},
 }
@@ -48,7 +49,7 @@ func (k *Masker) Mask(s string) string {
 	return retryAfter.ReplaceAllString(s, "${1}N")
 }
 
-var masked = regexp.MustCompile(`\b(BRANCH|TOKEN|TAG|NONCE|TGRUU)[0-9]+\b`)
+var masked = regexp.MustCompile(`\b(BRANCH|TOKEN|ALIAS|TAG|NONCE|TGRUU)[0-9]+\b`)
 
 // Unmask puts what was masked back for its word, so that a script can use it.
 func (k *Masker) Unmask(s string) string {
