@@ -1,20 +1,20 @@
 package digest
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/binary"
-	"hash"
 	mathrand "math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/ringway/ringway/sip/cmac"
 )
 
 // A nonce is 24 octets in 32 characters: milliseconds, random, and the first
-// octets of the HMAC over both, the flow and the realm.
+// octets of the AES-CMAC over both, the flow and the realm.
 const (
 	stampLen  = 6
 	randomLen = 6
@@ -31,15 +31,13 @@ type Authority struct {
 	start  time.Time
 	ttl    uint64 // milliseconds
 	counts counts
+	mac    *cmac.MAC // of nonces
 	dummy  [2]string // HA1 of nobody, per algorithm
 	pool   sync.Pool // of *scratch
 }
 
 // scratch is what one computation needs off the stack.
 type scratch struct {
-	mac hash.Hash
-	sum [sha256.Size]byte
-	raw [saltLen + macLen]byte
 	buf []byte
 }
 
@@ -67,8 +65,9 @@ func New(cfg Config) *Authority {
 	}
 	a := &Authority{now: now, start: now(), ttl: uint64(cfg.TTL.Milliseconds())}
 	a.counts = counts{floor: a.stamp(), ttl: a.ttl, sets: make([]countSet, countSets)}
+	a.mac = cmac.Derive(key, "nonce AES-128-CMAC")
 	a.pool.New = func() any {
-		return &scratch{mac: hmac.New(sha256.New, key), buf: make([]byte, 0, 512)}
+		return &scratch{make([]byte, 0, 512)}
 	}
 	nobody := rand.Text()
 	a.dummy = [2]string{HA1(MD5, "", "", nobody), HA1(SHA256, "", "", nobody)}
@@ -81,14 +80,15 @@ func (a *Authority) stamp() uint64 {
 	return uint64(a.start.UnixMilli() + now.Sub(a.start).Milliseconds())
 }
 
-// sign fills in the HMAC over the salt in sc.raw, the flow and the realm.
-func (sc *scratch) sign(flow uint64, realm string) []byte {
-	sc.mac.Reset()
-	b := append(sc.buf[:0], sc.raw[:saltLen]...)
-	b = binary.BigEndian.AppendUint64(b, flow)
-	sc.buf = append(b, realm...)
-	sc.mac.Write(sc.buf)
-	return sc.mac.Sum(sc.sum[:0])[:macLen]
+// rawNonce is a nonce's octets.
+type rawNonce [saltLen + macLen]byte
+
+// sign is the MAC over the salt in raw, the flow and the realm.
+func (a *Authority) sign(raw *rawNonce, flow uint64, realm string) (mac [macLen]byte) {
+	var of [8]byte
+	binary.BigEndian.PutUint64(of[:], flow)
+	a.mac.Sum(mac[:], raw[:saltLen], of[:], realm)
+	return mac
 }
 
 // Challenge returns the lines of a challenge, one per algorithm in the order
@@ -99,7 +99,7 @@ func (a *Authority) Challenge(field, realm string, flow uint64, stale bool, algs
 	sc := a.pool.Get().(*scratch)
 	defer a.pool.Put(sc)
 	var nonce [nonceLen]byte
-	a.nonce(sc, nonce[:], flow, realm)
+	a.nonce(nonce[:], flow, realm)
 	lines := make([]string, len(algs))
 	for i, alg := range algs {
 		b := append(append(sc.buf[:0], field...), `Digest realm="`...)
@@ -115,32 +115,36 @@ func (a *Authority) Challenge(field, realm string, flow uint64, stale bool, algs
 }
 
 // nonce writes a new nonce to dst. The random part keeps nonces of one
-// millisecond apart; that nobody can guess one is the HMAC's doing.
-func (a *Authority) nonce(sc *scratch, dst []byte, flow uint64, realm string) {
-	binary.BigEndian.PutUint64(sc.raw[:], a.stamp()<<16)
+// millisecond apart; that nobody can guess one is the MAC's doing.
+func (a *Authority) nonce(dst []byte, flow uint64, realm string) {
+	var raw rawNonce
+	binary.BigEndian.PutUint64(raw[:], a.stamp()<<16)
 	r := mathrand.Uint64()
-	binary.BigEndian.PutUint32(sc.raw[stampLen:], uint32(r))
-	binary.BigEndian.PutUint16(sc.raw[stampLen+4:], uint16(r>>32))
-	copy(sc.raw[saltLen:], sc.sign(flow, realm))
-	base64.RawURLEncoding.Encode(dst, sc.raw[:])
+	binary.BigEndian.PutUint32(raw[stampLen:], uint32(r))
+	binary.BigEndian.PutUint16(raw[stampLen+4:], uint16(r>>32))
+	mac := a.sign(&raw, flow, realm)
+	copy(raw[saltLen:], mac[:])
+	base64.RawURLEncoding.Encode(dst, raw[:])
 }
 
 // openNonce checks a nonce and returns when it was made and a number that no
-// other has; ttl and now are in milliseconds.
-func (sc *scratch) openNonce(nonce string, flow uint64, realm string, now, ttl uint64) (made, id uint64, err error) {
+// other has; now is in milliseconds.
+func (a *Authority) openNonce(nonce string, flow uint64, realm string, now uint64) (made, id uint64, err error) {
 	if len(nonce) != nonceLen {
 		return 0, 0, ErrForeign
 	}
-	sc.buf = append(sc.buf[:0], nonce...)
-	if n, err := base64.RawURLEncoding.Decode(sc.raw[:], sc.buf); err != nil || n != len(sc.raw) {
+	var raw rawNonce
+	var text [nonceLen]byte
+	copy(text[:], nonce)
+	if n, err := base64.RawURLEncoding.Decode(raw[:], text[:]); err != nil || n != len(raw) {
 		return 0, 0, ErrForeign
 	}
-	if subtle.ConstantTimeCompare(sc.sign(flow, realm), sc.raw[saltLen:]) != 1 {
+	if mac := a.sign(&raw, flow, realm); subtle.ConstantTimeCompare(mac[:], raw[saltLen:]) != 1 {
 		return 0, 0, ErrForeign
 	}
-	made = binary.BigEndian.Uint64(sc.raw[:]) >> 16
-	if made > now || now-made > ttl {
+	made = binary.BigEndian.Uint64(raw[:]) >> 16
+	if made > now || now-made > a.ttl {
 		return 0, 0, ErrExpired
 	}
-	return made, binary.BigEndian.Uint64(sc.raw[saltLen:]), nil
+	return made, binary.BigEndian.Uint64(raw[saltLen:]), nil
 }

@@ -63,7 +63,7 @@ func (a *Authority) Verify(c *Credentials, r *Request, users Users) (Outcome, er
 	sc := a.pool.Get().(*scratch)
 	defer a.pool.Put(sc)
 	now := a.stamp()
-	made, id, err := sc.openNonce(c.Nonce, r.Flow, r.Realm, now, a.ttl)
+	made, id, err := a.openNonce(c.Nonce, r.Flow, r.Realm, now)
 	if err != nil {
 		return Stale, err
 	}

@@ -67,6 +67,18 @@ func (f *Flow) Forget(aor string) {
 	}
 }
 
+// Proved is aor when the peer proved to be it, else "". It allocates nothing.
+func (f *Flow) Proved(aor []byte) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range f.aors {
+		if a == string(aor) {
+			return a
+		}
+	}
+	return ""
+}
+
 // AORs are what the peer proved to be.
 func (f *Flow) AORs() []string {
 	f.mu.Lock()

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ringway/ringway/sip/cmac"
 )
 
 const (
@@ -19,6 +21,8 @@ const (
 	keyLife  = 24 * time.Hour
 	keyBytes = 32
 	keysName = "flow.keys"
+	// tokenPurpose is what the AES key of tokens is derived for; the stored one serves HMAC alone.
+	tokenPurpose = "flow token AES-128-CMAC"
 )
 
 // ring is one immutable set of keys, newest last.
@@ -32,7 +36,7 @@ type tokenKey struct {
 	id    byte
 	since time.Time // when it began to sign
 	key   []byte    // as stored
-	mac   *cmac
+	mac   *cmac.MAC
 }
 
 func (r *ring) newest() *tokenKey { return &r.keys[len(r.keys)-1] }
@@ -91,7 +95,7 @@ func (k *Keys) Rotate(now time.Time) error {
 		id = r.newest().id + 1
 	}
 	key := random()
-	r.keys = append(r.keys, tokenKey{id: id, since: now, key: key, mac: newTokenMAC(key)})
+	r.keys = append(r.keys, tokenKey{id: id, since: now, key: key, mac: cmac.Derive(key, tokenPurpose)})
 	if err := k.store.save(r); err != nil {
 		return err
 	}
@@ -145,7 +149,7 @@ func (r *ring) read(words []string) error {
 		if err != nil || err1 != nil || err2 != nil {
 			return fmt.Errorf("bad token key")
 		}
-		r.keys = append(r.keys, tokenKey{byte(id), time.Unix(since, 0), key, newTokenMAC(key)})
+		r.keys = append(r.keys, tokenKey{byte(id), time.Unix(since, 0), key, cmac.Derive(key, tokenPurpose)})
 	default:
 		return fmt.Errorf("not a key line")
 	}

@@ -81,7 +81,7 @@ func (m *macer) sum(out, a []byte, b string) {
 // serves in no other call.
 func (k *Keys) Append(dst []byte, t Token, with string) []byte {
 	raw, key := k.raw(t)
-	key.mac.sum(raw[macAt:], raw[:macAt], nil, with)
+	key.mac.Sum(raw[macAt:], raw[:macAt], nil, with)
 	return base64.RawURLEncoding.AppendEncode(dst, raw[:])
 }
 
@@ -92,7 +92,7 @@ func (k *Keys) AppendCallee(dst []byte, t Token, caller, callID string) []byte {
 	partner.decode(caller)
 	t.Side = Callee
 	raw, key := k.raw(t)
-	key.mac.sum(raw[macAt:], raw[:macAt], partner[:], callID)
+	key.mac.Sum(raw[macAt:], raw[:macAt], partner[:], callID)
 	return base64.RawURLEncoding.AppendEncode(dst, raw[:])
 }
 
@@ -182,7 +182,7 @@ func (k *Keys) made(r *rawToken, partner []byte, with string) bool {
 		return false
 	}
 	var want [rawLen - macAt]byte
-	key.mac.sum(want[:], r[:macAt], partner, with)
+	key.mac.Sum(want[:], r[:macAt], partner, with)
 	return subtle.ConstantTimeCompare(want[:], r[macAt:]) == 1
 }
 
