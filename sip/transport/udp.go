@@ -36,8 +36,7 @@ type udpSocket struct {
 	// Guarded by sending.
 	sending sync.Mutex
 	out     []byte
-	to4     syscall.SockaddrInet4
-	to6     syscall.SockaddrInet6
+	to      datagramAddr
 	sendErr error
 
 	// Guarded by mu: the peers met of late.
@@ -141,12 +140,7 @@ func (s *udpSocket) send(b []byte, to netip.AddrPort) error {
 	}
 	s.sending.Lock()
 	s.out = b
-	s.to4.Port, s.to6.Port = int(to.Port()), int(to.Port())
-	if to.Addr().Is4() {
-		s.to4.Addr = to.Addr().As4()
-	} else {
-		s.to6.Addr, s.to6.ZoneId = to.Addr().As16(), zoneID(to.Addr())
-	}
+	s.to.set(to)
 	err := s.raw.Write(s.sendFn)
 	if err == nil {
 		err = s.sendErr
@@ -166,12 +160,14 @@ func (s *udpSocket) send(b []byte, to netip.AddrPort) error {
 
 // trySend runs under sending, within raw.Write.
 func (s *udpSocket) trySend(fd uintptr) bool {
-	var to syscall.Sockaddr = &s.to4
-	if s.local.Addr().Is6() {
-		to = &s.to6
-	}
 	for {
-		if s.sendErr = syscall.Sendto(int(fd), s.out, 0, to); s.sendErr != syscall.EINTR {
+		switch err := rawSendTo(fd, s.out, &s.to); err {
+		case 0:
+			s.sendErr = nil
+			return true
+		case syscall.EINTR:
+		default:
+			s.sendErr = err
 			return true
 		}
 	}
