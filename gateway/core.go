@@ -80,9 +80,16 @@ func (c *core) register(tx *transaction.Server, req *sip.Message, from *flow.Flo
 	if err != nil {
 		return sip.Refuse(400, "Bad Request: To is no SIP URI")
 	}
-	aor, ok := c.own.AOR(&u)
-	if !ok {
+	domain, ok := c.own.Domain(u.Host, u.Port)
+	if !ok || u.User == "" {
 		return errForeign
+	}
+	u.Host = domain
+	var room [128]byte
+	text := u.AppendAOR(room[:0])
+	aor := from.Proved(text) // for nearly all, as they are here
+	if aor == "" {
+		aor = string(text)
 	}
 	if c.relayed.KeepsUser(aor) {
 		c.proxy.Request(tx)

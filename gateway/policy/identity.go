@@ -98,14 +98,13 @@ func (i *Identity) register(req *sip.Message, from *flow.Flow) error {
 	if err != nil {
 		return errTo
 	}
-	aor, ok := i.Domains.AOR(&u)
-	if !ok {
+	if !i.local(&u) {
 		return errForeignTo
 	}
-	if i.keeps(domainOf(aor)) {
-		return i.relayed(req, from, aor)
+	if i.keeps(u.Host) {
+		return i.relayed(req, from, u.AOR())
 	}
-	return i.prove(req, from, aor, errNotTo)
+	return i.prove(req, from, &u, errNotTo)
 }
 
 // relayed lets a REGISTER pass to who challenges it. From a peer that has proved nothing it counts as a request
@@ -131,20 +130,21 @@ func (i *Identity) request(req *sip.Message, from *flow.Flow) error {
 		}
 		return i.anonymous(req, from)
 	}
-	aor, ok := i.Domains.AOR(&u)
+	ok := i.local(&u)
 	if i.saysUpstream(req, from, !ok) {
 		return i.upstream(req, from)
 	}
 	if !ok {
 		return foreign(from)
 	}
-	if i.keeps(domainOf(aor)) {
-		return i.Kept.MaySend(from, aor)
+	if i.keeps(u.Host) {
+		return i.Kept.MaySend(from, u.AOR())
 	}
-	if !datagram(from) && from.Is(aor) {
+	var room [128]byte
+	if !datagram(from) && from.Proved(u.AppendAOR(room[:0])) != "" {
 		return nil
 	}
-	return i.prove(req, from, aor, errNotFrom)
+	return i.prove(req, from, &u, errNotFrom)
 }
 
 func foreign(from *flow.Flow) error {
@@ -154,9 +154,21 @@ func foreign(from *flow.Flow) error {
 	return errForeignFrom
 }
 
-// prove makes the peer prove that it is aor; a right password of another user is wrong.
-func (i *Identity) prove(req *sip.Message, from *flow.Flow, aor string, wrong *sip.StatusError) error {
-	realm := domainOf(aor)
+// local reports whether u is a user of a domain of ours, whose name it puts in the place of an alias or
+// address: so u.AOR() is the canonical one (RFC 3261 §10.3 step 5).
+func (i *Identity) local(u *sip.URI) bool {
+	domain, ok := i.Domains.Domain(u.Host, u.Port)
+	if ok && u.IsSIP() && u.User != "" {
+		u.Host = domain
+		return true
+	}
+	return false
+}
+
+// prove makes the peer prove that it is the user u; a right password of another user is wrong.
+func (i *Identity) prove(req *sip.Message, from *flow.Flow, u *sip.URI, wrong *sip.StatusError) error {
+	var room [128]byte
+	realm, aor := u.Host, u.AppendAOR(room[:0])
 	user, err := i.Digest.Prove(req, from, realm)
 	if err != nil {
 		return err
@@ -164,7 +176,9 @@ func (i *Identity) prove(req *sip.Message, from *flow.Flow, aor string, wrong *s
 	if !proves(user, realm, aor) || i.byUser(user, realm) != "" {
 		return wrong
 	}
-	from.AuthenticatedAs(aor)
+	if from.Proved(aor) == "" {
+		from.AuthenticatedAs(string(aor))
+	}
 	return nil
 }
 

@@ -8,6 +8,7 @@
 package policy
 
 import (
+	"bytes"
 	"strings"
 
 	"github.com/ringway/ringway/sip"
@@ -16,9 +17,6 @@ import (
 
 // Domains says what is ours.
 type Domains interface {
-	// AOR is the canonical address-of-record of a URI in a domain of ours,
-	// "user@domain" with an alias replaced by the domain it stands for.
-	AOR(u *sip.URI) (aor string, ok bool)
 	// Domain is the domain that a host stands for; port 0: none was given.
 	Domain(host string, port uint16) (domain string, ok bool)
 }
@@ -28,15 +26,15 @@ func domainOf(aor string) string { return aor[strings.LastIndexByte(aor, '@')+1:
 
 // proves reports whether digest user of a realm is the user of an AOR: its user
 // part with escapes undone, in the realm's domain.
-func proves(user, realm, aor string) bool {
-	at := strings.LastIndexByte(aor, '@')
-	if at < 0 || aor[at+1:] != realm {
+func proves(user, realm string, aor []byte) bool {
+	at := bytes.LastIndexByte(aor, '@')
+	if at < 0 || string(aor[at+1:]) != realm {
 		return false
 	}
-	if part := aor[:at]; strings.IndexByte(part, '%') < 0 {
-		return part == user
+	if part := aor[:at]; bytes.IndexByte(part, '%') < 0 {
+		return string(part) == user
 	}
-	return aor == userAOR(user, realm)
+	return string(aor) == userAOR(user, realm)
 }
 
 // userAOR is the canonical AOR of a digest user: what cannot stand in a URI's

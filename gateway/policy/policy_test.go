@@ -36,16 +36,6 @@ func (domains) Domain(host string, _ uint16) (string, bool) {
 	return "", false
 }
 
-func (d domains) AOR(u *sip.URI) (string, bool) {
-	domain, ok := d.Domain(u.Host, u.Port)
-	if !ok || u.User == "" {
-		return "", false
-	}
-	v := *u
-	v.Host = domain
-	return v.AOR(), true
-}
-
 // room is the stages as the gateway wires them, over a clock that stands still.
 type room struct {
 	t      testing.TB
