@@ -33,7 +33,7 @@ func TestFlows(t *testing.T) {
 		return siptest.Setup{Net: s.net, Commands: map[string]func([]string) string{
 			"restart": s.restart, "forget": s.forget, "drops": s.drops, "state": s.state, "upstreams": s.upstreams,
 			"relayed": s.relayed,
-			"leave": s.leave, "registrations": s.registrations,
+			"leave":   s.leave, "registrations": s.registrations,
 		}}
 	})
 }

@@ -39,7 +39,7 @@ type Gateway struct {
 	web           *ws.Server       // WebSocket
 	trunks        *trunk.Set
 	registrar     *registrar.Registrar
-	relayed      *relayed // users whom upstreams keep
+	relayed       *relayed // users whom upstreams keep
 	proxy         *proxy.Proxy
 	network       proxy.Network                     // over transports and web
 	phase         func(time.Duration) time.Duration // of the first probes; nil: random
@@ -47,7 +47,7 @@ type Gateway struct {
 	registrations *registrations // of ours, at providers
 	random        func() float64 // of their times; nil: at random
 	core          *core
-	identity     *policy.Identity
+	identity      *policy.Identity
 	source        *policy.Source
 	digest        *policy.Digest
 	flood         *policy.Flood

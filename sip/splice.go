@@ -19,7 +19,6 @@ type Splice struct {
 	vias, routes, lastRoutes uint8
 	bodiless                 bool
 	cseq                     uint32 // another than the message's, 0: none
-	uri                      string // likewise
 }
 
 // Splice returns a splice of m without changes.
@@ -38,14 +37,13 @@ func (s *Splice) Message() *Message { return s.msg }
 
 // SetURI replaces the Request-URI.
 func (s *Splice) SetURI(uri string) {
-	s.uri = uri
 	s.ed.set(edit{at: s.msg.target, end: s.msg.targetTo, kind: uriPiece, text: uri})
 }
 
 // URI is the Request-URI that the copy has, "" for a response.
 func (s *Splice) URI() string {
-	if s.uri != "" {
-		return s.uri
+	if e := s.ed.find(uriPiece, s.msg.target); e != nil {
+		return e.text
 	}
 	return s.msg.RequestURI()
 }

@@ -18,7 +18,6 @@ type branch struct {
 	from    string    // the caller's From, where the copy may have another
 	records int       // Record-Route values that the request left with
 	peer    Peer      // the address it went to, where somebody wants to know
-	hop     Hop       // that address, the zero one for a flow
 	placed  bool      // peer counts it as a call
 	silent  bool      // peer was told so
 
@@ -31,13 +30,7 @@ type branch struct {
 	won       bool // its 2xx was forwarded
 	ended     bool // its late 2xx was answered with a BYE
 
-	// Towards an upstream with a login (login.go).
-	login       Login
-	cseq        uint32 // the caller's, where it left with another; 0: it did not
-	tried       uint8
-	credentials string
-
-	raises uint8 // how often its session interval was raised (minse.go)
+	try *try // nil where the request left with its own CSeq
 
 	reason   []string  // Reason lines of its CANCEL
 	answerBy time.Time // ping a silent WebSocket flow
@@ -91,11 +84,7 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 		rc.unsendable(t, err)
 		return
 	}
-	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer, hop: a.hop}
-	b.login, b.tried, b.credentials, b.raises = a.login, a.tried, a.credentials, a.raises
-	if n, _ := req.CSeq(); a.cseq != 0 && a.cseq != n {
-		b.cseq = n
-	}
+	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer, try: a.try}
 	if rc.invite {
 		b.records = 2 + countValues(req, sip.RecordRoute)
 	}

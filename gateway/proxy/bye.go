@@ -62,8 +62,8 @@ func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool, reason string) {
 	r := ua.Request{
 		Method: "ACK", URI: uri, Routes: below, From: m.Value(sip.From), To: m.Value(sip.To), CallID: m.CallID(), CSeq: n,
 	}
-	if b.credentials != "" {
-		r.Headers = []string{b.credentials} // RFC 3261 §22.1
+	if b.try != nil && b.try.credentials != "" {
+		r.Headers = []string{b.try.credentials} // RFC 3261 §22.1
 	}
 	to := b.to.Current()
 	if ack := p.buildOwn(&r, to, transaction.NewID()); ack != nil {

@@ -106,8 +106,8 @@ func (t *callTable) hash(seed maphash.Seed, parts ...string) uint64 {
 func (t *callTable) answered(p *Proxy, rc *responseContext, b *branch, m *sip.Message, peer Peer) (forgotten *call) {
 	c := &call{p: p, peer: peer, key: t.key(m.CallID(), m.FromTag(), m.ToTag())}
 	n, _ := m.CSeq()
-	if b.cseq != 0 {
-		n = b.cseq
+	if b.try != nil {
+		n = b.try.cseq
 	}
 	from := rc.from.Current()
 	c.Call = Call{CallID: m.CallID(), FromTag: m.FromTag(), ToTag: m.ToTag(), Started: time.Now()}

@@ -22,7 +22,9 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 	if err := rc.setNumber(a, out); err != nil {
 		return nil, err
 	}
-	loop = rc.p.leavingNumbered(loop, req, a.cseq)
+	if a.try != nil {
+		loop = rc.p.leavingNumbered(loop, a.try.cseq, a.try.left)
+	}
 	out.SetMaxForwards(req.MaxForwards() - 1)
 	rc.setRoutes(req, out, w)
 	var lines [768]byte
@@ -148,8 +150,8 @@ func (rc *responseContext) appendRecordRoutes(b []byte, a *act, f *flow.Flow) []
 	var callee [flow.TokenLen]byte
 	tok := rc.p.Keys.AppendCallee(callee[:0], flow.Token{Node: rc.p.Node, Flow: f.ID, Name: name}, rc.caller, a.req.CallID())
 	shift := uint32(0)
-	if n, _ := a.req.CSeq(); a.cseq > n {
-		shift = a.cseq - n
+	if a.try != nil {
+		shift = a.try.left - a.try.cseq
 	}
 	b = appendRecordRoute(b, string(tok), f.Info(), shift)
 	b = append(b, '\n')

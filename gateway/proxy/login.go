@@ -62,21 +62,45 @@ func (p *Proxy) renumbers(upstream string, base uint32) bool {
 	return upstream != "" && (base > 0 || p.login(upstream) != nil || p.minimums.get(upstream) > 0)
 }
 
+// try is one sending of a request to an upstream that renumbers speaks of.
+type try struct {
+	login       Login        // nil: its challenges are the caller's
+	again       bool         // the hop has had this request, and wants it otherwise
+	challenge   *sip.Message // 401 or 407 that it answers, nil for none
+	tried       uint8        // credentials of ours that it has, as Login counts them
+	raises      uint8        // how often its session interval was raised (minse.go)
+	cseq, left  uint32       // the caller's number, and the one that it leaves with
+	credentials string       // header line, "" for none
+}
+
+// added is about how much longer a request leaves for an upstream ("" for none) than it came.
+func (p *Proxy) added(upstream string) int {
+	if p.login(upstream) != nil {
+		return added + 300
+	}
+	return added
+}
+
 // setNumber gives the copy its CSeq towards an upstream, and what speaks of CSeqs (RFC 3262 §7.2).
 func (rc *responseContext) setNumber(a *act, out *sip.Splice) error {
 	if !rc.p.renumbers(a.w.Upstream, rc.route.shift) {
 		return nil
 	}
-	a.login = rc.p.login(a.w.Upstream)
+	if a.try == nil {
+		a.try = &try{}
+	}
+	t := a.try
 	n, method := a.req.CSeq()
+	if method != "REGISTER" { // who registers has a password
+		t.login = rc.p.login(a.w.Upstream)
+	}
 	k := rc.p.shifts.key(a.req.CallID(), a.req.FromTag(), a.w.Upstream)
-	left := rc.p.shifts.number(k, n, rc.route.shift, a.again)
-	if left == 0 {
+	t.cseq, t.left = n, rc.p.shifts.number(k, n, rc.route.shift, t.again)
+	if t.left == 0 {
 		return errNumbers
 	}
-	a.cseq = left
-	if left != n {
-		out.SetCSeq(left)
+	if t.left != n {
+		out.SetCSeq(t.left)
 	}
 	if method == "PRACK" {
 		rc.p.shiftRAck(k, a.req, out, rc.route.shift)
@@ -104,32 +128,30 @@ func (p *Proxy) shiftRAck(k callKey, req *sip.Message, out *sip.Splice, base uin
 
 // logIn puts credentials into the copy, which is ready but for them.
 func (rc *responseContext) logIn(a *act, f *flow.Flow, out *sip.Splice) error {
-	if a.login == nil {
+	t := a.try
+	if t == nil || t.login == nil {
 		return nil
 	}
-	line, at := "", f.Info().Remote
-	if a.resp == nil {
-		if line = a.login.Known(at, a.req.Method(), out.URI()); line != "" {
-			a.tried = 1
+	at := f.Info().Remote
+	if t.challenge == nil {
+		if t.credentials = t.login.Known(at, a.req.Method(), out.URI()); t.credentials == "" {
+			return nil
 		}
+		t.tried = 1
 	} else {
 		var err error
-		if line, a.tried, err = a.login.Answer(at, a.resp, a.tried, a.req.Method(), out.URI()); err != nil {
-			a.login.Refused(at, err)
+		if t.credentials, t.tried, err = t.login.Answer(at, t.challenge, t.tried, a.req.Method(), out.URI()); err != nil {
+			t.login.Refused(at, err)
 			rc.p.Counters.LoginsRefused.Add(1)
 			return refusesLogin(a.w.Upstream, err)
 		}
+		t.challenge = nil
 		rc.p.Counters.LoginsAnswered.Add(1)
 	}
-	if line == "" {
-		return nil
-	}
-	setCredentials(a.req, out, line)
+	setCredentials(a.req, out, t.credentials)
 	k := rc.p.shifts.key(a.req.CallID(), a.req.FromTag(), a.w.Upstream)
 	if rc.invite {
-		n, _ := a.req.CSeq()
-		rc.p.shifts.sign(k, sentInvite{n, a.cseq, line})
-		a.credentials = line
+		rc.p.shifts.sign(k, sentInvite{t.cseq, t.left, t.credentials})
 	}
 	if rc.inDialog {
 		rc.p.holdShift(k, a.req)
@@ -147,22 +169,26 @@ func setCredentials(req *sip.Message, out *sip.Splice, line string) {
 // challengedLocked sees to a 401 or 407 of an upstream that we have a login for: the same hop gets the request
 // once more (§22.2, §22.3). The caller's other branches and timers go on. false: it is an answer like any.
 func (rc *responseContext) challengedLocked(b *branch, m *sip.Message) bool {
-	if s := m.Status(); s != 401 && s != 407 || b.login == nil {
+	if s := m.Status(); s != 401 && s != 407 || b.try == nil || b.try.login == nil {
 		return false
 	}
 	if rc.closedLocked() {
 		rc.endLocked(b.t, rc.unsentLocked())
 		return true
 	}
-	rc.againLocked(b, act{resp: m, again: true, tried: b.tried, raises: b.raises})
+	rc.againLocked(b, &try{challenge: m, tried: b.try.tried, raises: b.try.raises})
 	return true
 }
 
-// againLocked sends the request of a branch that has ended where it went, once more and changed as a says.
-func (rc *responseContext) againLocked(b *branch, a act) {
-	a.kind, a.req, a.t, a.w, a.f, a.name, a.hop = actLaunch, rc.req, b.t, b.w, b.to, b.name, b.hop
-	if !b.to.Live() && b.hop.Addr.IsValid() {
-		a.kind = actReach // it hung up on us
+// againLocked sends the request of a branch that has ended where it went, once more and changed as t says.
+func (rc *responseContext) againLocked(b *branch, t *try) {
+	t.again = true
+	a := act{kind: actLaunch, req: rc.req, t: b.t, w: b.w, f: b.to, name: b.name, try: t}
+	if len(b.w.Hops) > 0 {
+		a.hop = b.w.Hops[b.t.hop]
+		if !b.to.Live() {
+			a.kind = actReach // it hung up on us
+		}
 	}
 	b.t.state = reaching
 	rc.todo(a)
@@ -170,8 +196,8 @@ func (rc *responseContext) againLocked(b *branch, a act) {
 
 // restoreNumber gives the caller its CSeq back.
 func (b *branch) restoreNumber(out *sip.Splice) {
-	if b.cseq != 0 {
-		out.SetCSeq(b.cseq)
+	if b.try != nil && b.try.left != b.try.cseq {
+		out.SetCSeq(b.try.cseq)
 	}
 }
 
@@ -192,7 +218,7 @@ func (p *Proxy) shiftAck(m *sip.Message, out *sip.Splice, r *route) {
 
 // loggedInLocked keeps what was learnt of CSeqs for as long as what a 2xx begins; calls see to themselves (callTable.answered).
 func (rc *responseContext) loggedInLocked(b *branch, m *sip.Message) {
-	if b.login == nil || rc.invite || rc.final != 0 {
+	if b.try == nil || rc.invite || rc.final != 0 {
 		return
 	}
 	life := shiftLife

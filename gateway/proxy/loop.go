@@ -43,10 +43,9 @@ func (p *Proxy) leavingAs(loop uint64, req *sip.Message, uri string) uint64 {
 	return loop ^ change>>32
 }
 
-// leavingNumbered is the hash of a copy of req that has another CSeq, 0 for the same.
-func (p *Proxy) leavingNumbered(loop uint64, req *sip.Message, left uint32) uint64 {
-	n, _ := req.CSeq()
-	if left == 0 || left == n {
+// leavingNumbered is the hash of a copy whose CSeq is left instead of n.
+func (p *Proxy) leavingNumbered(loop uint64, n, left uint32) uint64 {
+	if left == n {
 		return loop
 	}
 	change := (p.numberHash(n) ^ p.numberHash(left)) >> 32

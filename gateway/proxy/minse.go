@@ -104,10 +104,14 @@ func (rc *responseContext) tooBriefLocked(b *branch, m *sip.Message) bool {
 		return false
 	}
 	rc.p.minimums.learn(b.w.Upstream, least)
-	if rc.inDialog || b.raises == maxRaises {
+	raises := uint8(0)
+	if b.try != nil {
+		raises = b.try.raises
+	}
+	if rc.inDialog || raises == maxRaises {
 		return false
 	}
 	rc.p.Counters.TimersRaised.Add(1)
-	rc.againLocked(b, act{again: true, raises: b.raises + 1})
+	rc.againLocked(b, &try{raises: raises + 1})
 	return true
 }

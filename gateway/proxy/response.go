@@ -88,16 +88,7 @@ type act struct {
 	n     int
 	call  *call
 	up    string
-
-	// Towards an upstream with a login (login.go).
-	login       Login
-	cseq        uint32 // that it leaves with, 0: its own
-	tried       uint8  // credentials of ours that it has had
-	credentials string // of an INVITE, as a header line
-	// resp is the challenge that is answered, of actLaunch and actReach.
-
-	again  bool  // the hop has had this request, and wants it otherwise
-	raises uint8 // how often its session interval was raised (minse.go)
+	try   *try // of actLaunch and actReach, nil where the request leaves with its own CSeq
 }
 
 type actKind uint8
@@ -190,7 +181,7 @@ func (rc *responseContext) do(a *act) {
 		rc.launch(a, a.f)
 	case actReach:
 		b := *a
-		rc.p.reachOr(b.w.id, b.w.Upstream, b.hop, len(b.req.String())+added, func(f *flow.Flow, err error) { rc.reached(&b, f, err) })
+		rc.p.reachOr(b.w.id, b.w.Upstream, b.hop, len(b.req.String())+rc.p.added(b.w.Upstream), func(f *flow.Flow, err error) { rc.reached(&b, f, err) })
 	case actCancel:
 		rc.p.Counters.Cancels.Add(1)
 		a.b.tx.Cancel(a.lines...)

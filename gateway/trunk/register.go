@@ -29,6 +29,7 @@ type Registration struct {
 	state    RegistrationState
 	until    time.Time // the end of what was granted
 	failures int       // rounds in a row without success
+	early    int       // rounds without a hop since the start
 	good     *Target   // who granted it
 	leaving  bool
 
@@ -128,6 +129,9 @@ func (r *Registration) Due(now time.Time, targets []Target) Step {
 		return Step{}
 	case r.sent:
 		return r.next(now, "no answer")
+	case len(targets) == 0 && r.state == NotYet && r.early < 15: // DNS has yet to answer
+		r.early++
+		return Step{Wait: 2 * time.Second}
 	case len(targets) == 0:
 		return r.failed(now, "no hop is up")
 	}
