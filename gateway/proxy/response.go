@@ -426,7 +426,11 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 	case status == 503 && len(b.w.Hops) > 0 && !b.proceeded:
 		rc.failoverLocked(t)
 		if !rc.inDialog {
-			a = answer{err: unavailable(nil)}
+			e := unavailable(nil)
+			if why := m.Named("Reason"); why != "" { // RFC 3326: what it says of the call stays true
+				e.Headers = append(e.Headers, "Reason: "+why)
+			}
+			a = answer{err: e}
 		}
 		rc.failWayLocked(t, a)
 		return
