@@ -3,6 +3,7 @@
 # root (or sudo) only then. Services of the packages are not started. What cannot be
 # had is said loudly; the tests that need it are skipped, which CI=true counts as failure.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 # package, how to tell that it is there, which tests need it
 needs='
@@ -80,3 +81,6 @@ while read -r package check tests; do
     echo "deps: NOT INSTALLED: $package. SKIPPED for want of it: $tests" >&2
   fi
 done <<<"$needs"
+
+# What no package manager puts where two versions can stand: it says itself what is missing.
+.ci/asterisk.sh || true

@@ -1,0 +1,204 @@
+//go:build linux
+
+package gateway_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ringway/ringway/sip"
+)
+
+var pbxEventCases = []namedCase{
+	{"texts", pbxMessages},
+	{"a busy lamp", pbxLamp},
+	{"a message waiting", pbxMailbox},
+	{"options", pbxOptions},
+}
+
+func pbxMessages(c *pbxCase) { // RFC 3428
+	alice := c.browser("alice")
+	text := "f\u00fcr \u00d6l \u2603"
+	alice.Request("MESSAGE", "100", "X-Dial: "+c.reach("alice"), "Content-Type: text/plain;charset=UTF-8", body(text))
+	got := map[string]*sip.Message{}
+	for range 2 {
+		m := alice.next("the answer and the text")
+		got[what(m)] = m
+	}
+	m := got["MESSAGE"]
+	if got["202 MESSAGE"] == nil || m == nil || m.Body() != text {
+		c.t.Fatalf("got %v", got)
+	}
+	alice.Reply(200, "", "MESSAGE")
+	alice.quiet()
+}
+
+// A subscription, what it tells, and its end (RFC 6665, RFC 4235).
+func pbxLamp(c *pbxCase) {
+	alice := c.browser("alice")
+	c.a.do("SetVar", "Variable", "DEVICE_STATE(Custom:lamp)", "Value", "NOT_INUSE")
+	alice.Request("SUBSCRIBE", "130", "Event: dialog", "Accept: application/dialog-info+xml", "Expires: 60")
+	m := c.subscribed(alice)
+	if !strings.Contains(m.Body(), "<state>terminated</state>") {
+		c.t.Errorf("the lamp is lit:\n%s", m)
+	}
+	told := func(state string) {
+		c.t.Helper()
+		for {
+			m := alice.want("NOTIFY")
+			alice.Reply(200, "", "NOTIFY")
+			if m.Value(sip.ContentType) != "application/dialog-info+xml" || !strings.HasPrefix(m.Named("Subscription-State"), "active") {
+				c.t.Fatalf("no lamp:\n%s", m)
+			}
+			if strings.Contains(m.Body(), "<state>"+state+"</state>") {
+				return
+			}
+		}
+	}
+	if c.transport == "udp" { // one lamp for all: only one may change it at a time
+		c.a.do("SetVar", "Variable", "DEVICE_STATE(Custom:lamp)", "Value", "RINGING")
+		told("early")
+		c.a.do("SetVar", "Variable", "DEVICE_STATE(Custom:lamp)", "Value", "INUSE")
+		told("confirmed")
+		c.a.do("SetVar", "Variable", "DEVICE_STATE(Custom:lamp)", "Value", "NOT_INUSE")
+		told("terminated")
+	}
+	c.unsubscribes(alice, "dialog")
+}
+
+// subscribed takes the answer and the first NOTIFY, which may overtake it (RFC 6665 §4.1.2.4).
+func (c *pbxCase) subscribed(p *phone) (notify *sip.Message) {
+	c.t.Helper()
+	for range 2 {
+		switch m := p.next("the subscription's begin"); what(m) {
+		case "NOTIFY":
+			p.Reply(200, "", "NOTIFY")
+			notify = m
+		case "200 SUBSCRIBE":
+		default:
+			c.t.Fatalf("%s got %s", p.Name, m)
+		}
+	}
+	return notify
+}
+
+func (c *pbxCase) unsubscribes(p *phone, event string) {
+	c.t.Helper()
+	p.InDialog("SUBSCRIBE", "Event: "+event, "Expires: 0")
+	for answered, told := false, c.a.major < 20; !answered || !told; { // what it told meanwhile may come first, and 16 tells of no end
+		m := p.next("the end of the subscription")
+		if !m.IsRequest() && m.Status() == 200 {
+			answered = true
+			continue
+		}
+		p.Reply(200, "", "NOTIFY")
+		told = told || strings.HasPrefix(m.Named("Subscription-State"), "terminated")
+	}
+	p.quiet()
+}
+
+func pbxMailbox(c *pbxCase) { // RFC 3842
+	alice := c.browser("alice")
+	alice.Request("SUBSCRIBE", "150", "Event: message-summary", "Accept: application/simple-message-summary", "Expires: 60")
+	m := c.subscribed(alice)
+	if !strings.Contains(m.Body(), "Messages-Waiting: ") {
+		c.t.Errorf("no summary:\n%s", m)
+	}
+	if strings.Contains(m.Body(), "Messages-Waiting: no") {
+		c.a.leavesMessage()
+		m = alice.want("NOTIFY")
+		alice.Reply(200, "", "NOTIFY")
+	}
+	if !strings.Contains(m.Body(), "Messages-Waiting: yes") || !strings.Contains(m.Body(), "Voice-Message: 1/0") {
+		c.t.Errorf("nobody waits:\n%s", m)
+	}
+	c.unsubscribes(alice, "message-summary")
+}
+
+// leavesMessage puts a message into the mailbox.
+func (a *asterisk) leavesMessage() {
+	a.t.Helper()
+	inbox := filepath.Join(a.dir, "voicemail/default/150/INBOX")
+	if err := os.MkdirAll(inbox, 0o700); err != nil {
+		a.t.Fatal(err)
+	}
+	for name, text := range map[string]string{"msg0000.sln": strings.Repeat("\x00", 1600), "msg0000.txt": "[message]\norigtime=1\nduration=1\n"} {
+		if err := os.WriteFile(filepath.Join(inbox, name), []byte(text), 0o600); err != nil {
+			a.t.Fatal(err)
+		}
+	}
+}
+
+func pbxOptions(c *pbxCase) {
+	alice := c.browser("alice")
+	alice.Request("OPTIONS", "100")
+	if m := alice.want("200 OPTIONS"); !strings.Contains(m.Named("Accept"), "application/sdp") {
+		c.t.Errorf("not Asterisk's:\n%s", m)
+	}
+	alice.quiet()
+}
+
+// Asterisk asks every second whether somebody is there; we know, also while the
+// browser sleeps, and who is away is so told.
+func TestAsteriskQualifies(t *testing.T) {
+	for _, suite := range asterisks {
+		t.Run(suite, func(t *testing.T) {
+			each(t, func(t *testing.T, transport string) {
+				l := newNet(t)
+				c := &pbxCase{live: l, transport: transport}
+				var users strings.Builder
+				strict := "qualify_2xx_only = yes" // 16 is content with any answer
+				if suite == "bullseye" {
+					strict = ""
+				}
+				for _, u := range []string{"alice", "carol"} {
+					fmt.Fprintf(&users, "[%s]\ntype = aor\ncontact = %s\nqualify_frequency = 1\n%s\n[%[1]s](browser)\naors = %[1]s\n", u, c.reach(u), strict)
+				}
+				c.a = l.asterisk(suite, map[string]string{"USERS": users.String()})
+				l.start(pbxes(hop(c.a.at, transport)))
+				alice := l.browser("alice") // who answers nothing
+				c.a.event("Event", "ContactStatus", "AOR", "alice", "ContactStatus", "Reachable")
+				if strict != "" {
+					c.a.event("Event", "ContactStatus", "AOR", "carol", "ContactStatus", "Unreachable")
+				}
+				alice.quiet()
+			})
+		})
+	}
+}
+
+// crash ends it without a word to anybody.
+func (a *asterisk) crash() {
+	a.t.Helper()
+	_ = a.cmd.Process.Kill()
+	<-a.done
+}
+
+// Asterisk is started anew under calls: none of them stays with us, and the next works.
+func TestAsteriskRestarts(t *testing.T) {
+	for _, suite := range asterisks {
+		t.Run(suite, func(t *testing.T) {
+			each(t, func(t *testing.T, transport string) {
+				l := newNet(t)
+				c := &pbxCase{live: l, transport: transport, a: l.asterisk(suite, nil)}
+				l.start(pbxes(hop(c.a.at, transport)))
+				alice := l.browser("alice")
+				c.dial(alice, "100")
+				c.a.crash()
+				c.a.start()
+				alice.InDialog("BYE")
+				alice.want("481 BYE")
+				c.dial(alice, "100")
+				alice.hangsUp()
+				c.a.calls(c.reach("alice"), "113")
+				c.answers(alice)
+				alice.hangsUp()
+				l.over()
+				alice.quiet()
+			})
+		})
+	}
+}
