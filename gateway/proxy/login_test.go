@@ -200,7 +200,7 @@ func TestChallengedPrack(t *testing.T) {
 
 // RFC 3261 §9.1: a CANCEL goes to what rings, with its number; one that comes before the second try stops that.
 func TestCancelOfChallenged(t *testing.T) {
-	provider(t, Config{}, func(r *rig, _ *testLogin) {
+	provider(t, Config{}, func(r *rig, l *testLogin) {
 		alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
 		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
 		invite := alice.request("INVITE", "sip:200@example.com", "c1")
@@ -225,6 +225,9 @@ func TestCancelOfChallenged(t *testing.T) {
 		pbx.get("ACK")
 		alice.get("487")
 		pbx.quiet()
+		if len(l.asked) != 1 {
+			t.Errorf("answers for a call that is cancelled: %q", l.asked)
+		}
 		r.clean()
 		r.noShifts()
 	})
