@@ -11,3 +11,4 @@ import './cases/reconnect.js';
 import './cases/restart.js';
 import './cases/listeners.js';
 import './cases/phone.js';
+import './cases/asterisk.js';

@@ -14,20 +14,22 @@ const domain = 'example.test';
 const binary = process.env.RINGWAY_BIN ?? fileURLToPath(new URL('../../../bin/ringway', import.meta.url));
 const startup = 10_000; // ms until it has to be ready
 
-// start gives { wsUrl, wssUrl, ipv6Url, domain, stop, log, end, again }. users is
+// start gives { wsUrl, wssUrl, ipv6Url, sip, domain, stop, log, end, again }. users is
 // { name: password }; settings are keys of YAML, in place of what is here or
 // beside it; certificate is { cert, key }, files, for wssUrl, and ipv6 true for ipv6Url.
+// sip is where servers behind it reach it, by UDP and TCP.
 export async function start({ users, settings = {}, certificate, ipv6 = false }) {
   if (!existsSync(binary)) throw new Error(`${binary} is missing: make build, or set RINGWAY_BIN`);
   const dir = await mkdtemp(join(tmpdir(), 'ringway-e2e-'));
-  const [port, admin, secure] = await freePorts(3);
+  const [port, admin, secure, servers] = await freePorts(4);
+  const sip = `127.0.0.1:${servers}`;
   const wsUrl = `ws://127.0.0.1:${port}/ws`;
   const wssUrl = certificate && `wss://127.0.0.1:${secure}/ws`;
   const ipv6Url = ipv6 ? `ws://[::1]:${port}/ws` : undefined;
   await writeFile(join(dir, 'users'), usersFile(users), { mode: 0o600 });
   await writeFile(join(dir, 'ringway.yaml'), yaml({
     domain,
-    listen: [wsUrl, wssUrl, ipv6Url, `udp://127.0.0.1:${port}`].filter(Boolean),
+    listen: [wsUrl, wssUrl, ipv6Url, `udp://${sip}`, `tcp://${sip}`].filter(Boolean),
     users_file: 'users',
     state_dir: dir,
     tls: certificate,
@@ -47,6 +49,7 @@ export async function start({ users, settings = {}, certificate, ipv6 = false })
     wsUrl,
     wssUrl,
     ipv6Url,
+    sip,
     domain,
     log: () => child.lines.splice(0).join('\n'),
     stop: () => stop(child, dir),

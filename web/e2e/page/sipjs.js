@@ -86,9 +86,10 @@ export class SIPjsPhone {
     if (invitation.replacee) this.answer(call);
   }
 
-  call(target, { video = false, extra = 0 } = {}) {
+  call(target, { video = false, extra = 0, early = false } = {}) {
     const call = new Call('out', target);
     const inviter = new Inviter(this.ua, this.uri(target), {
+      earlyMedia: early,
       sessionDescriptionHandlerOptions: { constraints: { audio: true, video } },
     });
     this.adopt(inviter, call, extra);
@@ -97,15 +98,17 @@ export class SIPjsPhone {
   }
 
   invite(inviter, call) {
+    const refused = ({ message }) => {
+      call.refusal = { status: message.statusCode, cause: message.reasonPhrase };
+    };
     return inviter.invite({
       requestDelegate: {
         onProgress: ({ message }) => {
           call.provisional.push(message.statusCode);
           this.state(call, 'ringing');
         },
-        onReject: ({ message }) => {
-          call.refusal = { status: message.statusCode, cause: message.reasonPhrase };
-        },
+        onRedirect: refused,
+        onReject: refused,
       },
     });
   }
