@@ -116,6 +116,14 @@ func (f *Flow) Distrust(since time.Time) {
 	}
 }
 
+// Cause is what ended the connection, nil where nothing is known beyond the reason.
+func (f *Flow) Cause() error {
+	if c, ok := f.Conn.(interface{ Cause() error }); ok {
+		return c.Cause()
+	}
+	return nil
+}
+
 // Opened is when the connection was opened, to the second.
 func (f *Flow) Opened() time.Time { return time.Unix(f.heard.Load(), 0) }
 

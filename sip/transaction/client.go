@@ -151,13 +151,29 @@ func (tx *Client) flowFailed(f *flow.Flow) {
 	}
 }
 
-// flowMoved: the server is on f now. It may not have got what was sent to old last.
+// flowMoved: the server is on f now.
 func (tx *Client) flowMoved(old, f *flow.Flow) {
 	tx.mu.Lock()
 	defer tx.unlockAndTell()
-	if tx.listed != old.ID {
-		return
+	if tx.listed == old.ID {
+		tx.moveLocked(f)
 	}
+}
+
+// Move goes on over f, of the same transport: the connection to the server has ended and f is a new one (RFC 3261 §18.4).
+// What has no answer goes once more, as a retransmission. false, and nothing happens, when no final response is waited for.
+func (tx *Client) Move(f *flow.Flow) bool {
+	tx.mu.Lock()
+	defer tx.unlockLater()
+	if tx.state != calling && tx.state != ringing {
+		return false
+	}
+	tx.moveLocked(f)
+	return true
+}
+
+// moveLocked: the server may not have got what was sent last.
+func (tx *Client) moveLocked(f *flow.Flow) {
 	tx.table.unlistClient(tx)
 	tx.table.listClient(tx, f.ID)
 	tx.flow = f

@@ -336,3 +336,43 @@ func TestOrderOfOneConnection(t *testing.T) {
 		r.wait(time.Minute)
 	})
 }
+
+// RFC 3261 §18.4: the connection to a server has ended. What has no answer goes over the new one with the same branch,
+// and so does a CANCEL; what has its final response stays where it is.
+func TestMove(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		bob := r.bob(sip.TCP)
+		tx, id := r.send("BYE", bob)
+		bob.Hangup(sip.CloseNormal)
+		bob2 := r.bob(sip.TCP)
+		if !tx.Move(bob2.Flow()) {
+			t.Error("a request without an answer does not move")
+		}
+		r.wantSent(bob2, "BYE")
+		r.FailFlow(bob.Flow()) // not its flow any more
+		bob2.Write(response(200, "BYE", id))
+		r.wantEvents("response 200")
+		if tx.Move(bob2.Flow()) {
+			t.Error("what is over moves")
+		}
+		r.wantSent(bob2)
+	})
+	inBubble(t, func(r *rig) {
+		bob := r.bob(sip.TCP)
+		tx, id := r.send("INVITE", bob)
+		bob.Write(response(180, "INVITE", id))
+		bob.Hangup(sip.CloseNormal)
+		bob2 := r.bob(sip.TCP)
+		tx.Move(bob2.Flow())
+		r.wantSent(bob2)
+		tx.Cancel()
+		r.wantSent(bob2, "CANCEL")
+		bob3 := r.bob(sip.TCP)
+		tx.Move(bob3.Flow())
+		r.wantSent(bob3, "CANCEL")
+		bob3.Write(response(200, "CANCEL", id))
+		bob3.Write(response(487, "INVITE", id))
+		r.wantSent(bob3, "ACK")
+		r.wantEvents("response 180", "response 487")
+	})
+}
