@@ -10,16 +10,19 @@ import (
 
 // branch is one client transaction of a response context. The context's mu guards it.
 type branch struct {
-	t       *target
-	w       *Target // the way it goes
-	tx      *transaction.Client
-	to      *flow.Flow
-	name    flow.Name // whom to speaks for
-	from    string    // the caller's From, where the copy may have another
-	records int       // Record-Route values that the request left with
-	peer    Peer      // the address it went to, where somebody wants to know
-	placed  bool      // peer counts it as a call
-	silent  bool      // peer was told so
+	t         *target
+	w         *Target // the way it goes
+	tx        *transaction.Client
+	to        *flow.Flow
+	name      flow.Name // whom to speaks for
+	from      string    // the caller's From, where the copy may have another
+	records   int       // Record-Route values that the request left with
+	peer      Peer      // the address it went to, where somebody wants to know
+	placed    bool      // peer counts it as a call
+	silent    bool      // peer was told so
+	hop       int       // index of the hop it went to
+	resent    bool      // it got a new connection after its own had ended
+	resending bool      // that is being opened
 
 	started   bool // Start has returned
 	cancelled bool // a CANCEL is wanted or on its way
@@ -38,6 +41,7 @@ type branch struct {
 	graceBy  time.Time // its flow is gone: until when it may come back
 	timerC   time.Time
 	watch    watchNode
+	mute     mute // guarded by muteIndex.mu but for listed
 }
 
 // reached goes on with a hop once there is a flow to it.
@@ -47,7 +51,20 @@ func (rc *responseContext) reached(a *act, f *flow.Flow, err error) {
 		return
 	}
 	defer rc.survive()
-	rc.launch(a, f)
+	if rc.connected(a.t) {
+		rc.launch(a, f)
+	}
+}
+
+// connected: the connection for t is there; false when nobody wants it any more.
+func (rc *responseContext) connected(t *target) bool {
+	rc.mu.Lock()
+	defer rc.unlock()
+	if t.state != connecting {
+		return false
+	}
+	t.state = reaching
+	return true
 }
 
 func (rc *responseContext) unreached(a *act, err error) {
@@ -84,7 +101,7 @@ func (rc *responseContext) launch(a *act, f *flow.Flow) {
 		rc.unsendable(t, err)
 		return
 	}
-	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer, try: a.try}
+	b := &branch{t: t, w: a.w, to: f, name: a.name, from: ownFrom(a), peer: a.hop.Peer, try: a.try, resent: a.again}
 	if rc.invite {
 		b.records = 2 + countValues(req, sip.RecordRoute)
 	}
@@ -132,7 +149,7 @@ func (rc *responseContext) begun(b *branch) {
 // enterLocked makes b the running branch of its target and sets its deadlines.
 func (rc *responseContext) enterLocked(b *branch) {
 	t, w, now := b.t, b.w, time.Now()
-	t.branch, t.state = b, running
+	t.branch, t.state, b.hop = b, running, t.hop
 	rc.branches = append(rc.branches, b)
 	if b.to.Info().Transport.WebSocket() {
 		b.answerBy = now.Add(rc.p.Times.Answer)
@@ -161,7 +178,7 @@ func (b *branch) Failed(_ *transaction.Client, err error) {
 }
 
 func (rc *responseContext) failedLocked(b *branch, err error) {
-	if b.done {
+	if b.done || err == transaction.ErrTransport && (b.resending || rc.resendLocked(b)) {
 		return
 	}
 	rc.closeBranchLocked(b)
@@ -203,6 +220,7 @@ func (rc *responseContext) abandonLocked(b *branch, a answer, reason []string) {
 func (rc *responseContext) closeBranchLocked(b *branch) {
 	b.done = true
 	rc.p.watch.remove(&b.watch)
+	rc.p.mutes.remove(b)
 	if peer := b.leavePlace(); peer != nil {
 		peer.Ended()
 	}
@@ -231,7 +249,7 @@ func (b *branch) tellLost(err error) {
 		return
 	}
 	b.silent = err == transaction.ErrTimeout
-	b.peer.Lost(err)
+	b.peer.Lost(lostBy(err, b.to))
 }
 
 // tellPeer passes on what a response says of the peer's health.

@@ -65,20 +65,23 @@ func (p *Proxy) endGhost(b *branch, m *sip.Message, bye bool, reason string) {
 	if b.try != nil && b.try.credentials != "" {
 		r.Headers = []string{b.try.credentials} // RFC 3261 §22.1
 	}
-	to := b.to.Current()
-	if ack := p.buildOwn(&r, to, transaction.NewID()); ack != nil {
+	p.ghostFlow(b, func(to *flow.Flow) { p.endGhostOver(to, b, &r, bye, reason) })
+}
+
+func (p *Proxy) endGhostOver(to *flow.Flow, b *branch, r *ua.Request, bye bool, reason string) {
+	if ack := p.buildOwn(r, to, transaction.NewID()); ack != nil {
 		_ = to.Send([]byte(ack.String())) // the 2xx comes again if it is lost
 	}
 	if !bye {
 		return
 	}
 	p.Counters.GhostAnswers.Add(1)
-	r.Method, r.CSeq, r.Headers = "BYE", n+1, nil
-	r.CSeq = p.ownNumber(&r, b.w.Upstream)
+	r.Method, r.CSeq, r.Headers = "BYE", r.CSeq+1, nil
+	r.CSeq = p.ownNumber(r, b.w.Upstream)
 	if reason != "" {
 		r.Headers = []string{reason}
 	}
-	p.sendOwn(&r, to, b.w.Upstream)
+	p.sendOwn(r, to, b.w.Upstream)
 }
 
 // buildOwn makes r for f; what cannot be one (a peer's Contact may be anything) is

@@ -47,7 +47,7 @@ func (rc *responseContext) cancelPendingLocked() {
 			if rc.invite {
 				rc.cancelBranchLocked(t.branch, rc.reason)
 			}
-		case holding:
+		case holding, connecting: // what the connection is for is not sent any more
 			rc.p.leaveWaits(t)
 			if rc.final == 0 {
 				rc.endLocked(t, rc.unsentLocked())
@@ -67,7 +67,11 @@ func (rc *responseContext) cancelBranchLocked(b *branch, reason []string) {
 		return
 	}
 	b.cancelled, b.reason = true, reason
-	if b.started {
+	switch {
+	case !b.started:
+	case b.lostLocked():
+		rc.cancelElsewhereLocked(b)
+	default:
 		rc.todo(act{kind: actCancel, b: b, lines: reason})
 	}
 }

@@ -51,7 +51,7 @@ type Counters struct {
 	DeadFlows       atomic.Uint64 // WebSocket flows closed for silence
 	GhostAnswers    atomic.Uint64 // late 2xx that we acknowledged and ended
 	ViasMended      atomic.Uint64 // responses whose Vias were not those of their request
-	Reopened        atomic.Uint64 // connections to an upstream for a response
+	Reopened        atomic.Uint64 // connections to an upstream for what its own did not take any more
 	DeadPeerByes    atomic.Uint64 // BYEs sent for a peer that is gone
 	Contexts        atomic.Int64  // response contexts without a final response now
 	refused         [7]atomic.Uint64

@@ -184,13 +184,13 @@ func (rc *responseContext) challengedLocked(b *branch, m *sip.Message) bool {
 func (rc *responseContext) againLocked(b *branch, t *try) {
 	t.again = true
 	a := act{kind: actLaunch, req: rc.req, t: b.t, w: b.w, f: b.to, name: b.name, try: t}
+	b.t.state = reaching
 	if len(b.w.Hops) > 0 {
 		a.hop = b.w.Hops[b.t.hop]
 		if !b.to.Live() {
-			a.kind = actReach // it hung up on us
+			a.kind, b.t.state = actReach, connecting // it hung up on us
 		}
 	}
-	b.t.state = reaching
 	rc.todo(a)
 }
 

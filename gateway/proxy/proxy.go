@@ -142,6 +142,7 @@ type Proxy struct {
 	seed     maphash.Seed
 
 	watch   watchIndex
+	mutes   muteIndex
 	waiting waitList
 	gone    goneList
 	calls   callTable
@@ -159,6 +160,7 @@ func New(cfg Config) *Proxy {
 	p.Times = cfg.Times.withDefaults()
 	p.MaxBreadth = cmp.Or(cfg.MaxBreadth, 60)
 	p.watch.init()
+	p.mutes.init()
 	p.waiting.init()
 	p.gone.init()
 	p.homes.init()

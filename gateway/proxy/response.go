@@ -89,6 +89,7 @@ type act struct {
 	call  *call
 	up    string
 	try   *try // of actLaunch and actReach, nil where the request leaves with its own CSeq
+	again bool // of actLaunch: it has had a new connection
 }
 
 type actKind uint8
@@ -101,7 +102,9 @@ const (
 	actGhost    // acknowledge and end a late 2xx
 	actFinished // tell of the final response
 	actForgotten
-	actReopen // a connection for a response
+	actReopen          // a connection for a response
+	actResend          // a new connection for a request
+	actCancelElsewhere // the same for a CANCEL
 )
 
 func newContext(p *Proxy, tx *transaction.Server, req *sip.Message, r *route, set []Target) *responseContext {
@@ -195,6 +198,11 @@ func (rc *responseContext) do(a *act) {
 			rc.p.calls.end(a.req)
 		}
 		rc.p.finished(a.req, rc.from, a.n, a.up, rc.started)
+	case actResend:
+		b, h := a.b, a.hop
+		rc.p.reconnect(h, a.f, func(f *flow.Flow, err error) { b.reconnected(h, f, err) })
+	case actCancelElsewhere:
+		rc.p.cancelElsewhere(a)
 	case actReopen:
 		rc.reopen(a.hop, a.n, a.text)
 	case actForgotten:
@@ -238,7 +246,7 @@ func (rc *responseContext) tryLocked(t *target) {
 	}
 	w := t.current()
 	if len(w.Hops) > 0 {
-		t.state = reaching
+		t.state = connecting
 		rc.todo(act{kind: actReach, req: rc.req, t: t, w: w, hop: w.Hops[t.hop]})
 		return
 	}
@@ -283,6 +291,9 @@ func (b *branch) Response(tx *transaction.Client, m *sip.Message) {
 	switch status := m.Status(); {
 	case status == 100:
 		b.heardLocked()
+		if rc.invite && !b.proceeded && !b.done {
+			rc.p.mutes.add(b)
+		}
 	case status < 200:
 		rc.provisionalLocked(b, m)
 	case status < 300 && viaLost(m):
@@ -304,6 +315,7 @@ func (b *branch) heardLocked() {
 func (rc *responseContext) provisionalLocked(b *branch, m *sip.Message) {
 	b.heardLocked()
 	b.proceeded = true
+	rc.p.mutes.remove(b)
 	if b.done || !rc.invite {
 		return // RFC 4320 §4.1: none but 100 goes to a non-INVITE, and that is the transaction's
 	}

@@ -29,7 +29,7 @@ func (rc *responseContext) stop() {
 		switch t.state {
 		case running:
 			rc.abandonLocked(t.branch, answer{err: errAway}, stopping)
-		case holding:
+		case holding, connecting:
 			rc.p.leaveWaits(t)
 			rc.endLocked(t, answer{err: errAway})
 		}

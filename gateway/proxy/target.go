@@ -29,7 +29,7 @@ type Peer interface {
 	// 503 asks for, 0 for nothing.
 	Heard(status int, retryAfter time.Duration)
 	// Lost: no response, with transaction.ErrTimeout where an INVITE got none for TryTimeout or
-	// nothing came at all, transaction.ErrTransport where the connection ended under the request; any other
+	// nothing came at all, transaction.ErrTransport, with the cause where it is known, where the connection ended under the request; any other
 	// error: no connection could be made.
 	Lost(err error)
 }
@@ -150,10 +150,11 @@ type wayWait struct {
 type targetState uint8
 
 const (
-	idle     targetState = iota // its group has not been reached
-	holding                     // waiting for a flow to come back
-	reaching                    // a connection is being opened or a copy made
-	running                     // a branch is running
+	idle       targetState = iota // its group has not been reached
+	holding                       // waiting for a flow to come back
+	connecting                    // a connection is being opened
+	reaching                      // a copy is being made
+	running                       // a branch is running
 	ended
 )
 

@@ -153,15 +153,18 @@ func (b *branch) pongMissed(f *flow.Flow) {
 
 // flowClosed: the callee's connection ended. A client may come back and answer on a new one; a
 // hop that has said nothing but 100 is given up for the next.
-func (b *branch) flowClosed(_ *flow.Flow, why sip.CloseReason) {
+func (b *branch) flowClosed(f *flow.Flow, why sip.CloseReason) {
 	rc := b.t.rc
 	rc.mu.Lock()
 	defer rc.unlock()
-	if b.done {
+	if b.done || f != b.to {
 		return
 	}
 	switch {
-	case len(b.w.Hops) > 0:
+	case b.resending || rc.resendLocked(b):
+	case b.cancelled && b.lostLocked():
+		rc.cancelElsewhereLocked(b)
+	case len(b.w.Hops) > 0 || b.upstreamStream() && !b.proceeded:
 		if !b.proceeded {
 			b.tellLost(transaction.ErrTransport)
 			rc.failoverLocked(b.t)
