@@ -38,6 +38,7 @@ type Gateway struct {
 	transports    *transport.Layer // UDP, TCP, TLS
 	web           *ws.Server       // WebSocket
 	trunks        *trunk.Set
+	probes        *probes
 	registrar     *registrar.Registrar
 	relayed       *relayed // users whom upstreams keep
 	proxy         *proxy.Proxy
@@ -91,6 +92,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	transactions := cfg.transactionLimits()
 	transactions.User, transactions.OnPanic = g.core, g.panicked
 	g.transactions = transaction.NewTable(transactions)
+	g.probes = newProbes()
 	g.trunks = trunk.NewSet(trunk.Config{
 		Groups: cfg.Upstreams, Locator: trunk.NewLocator(cfg.Resolver.Servers, cfg.Resolver.Timeout), Prober: (*prober)(g), Changed: g.upstreamChanged,
 		Phase: g.phase,
@@ -106,7 +108,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	if err := g.wireTransports(); err != nil {
 		return err
 	}
-	for _, w := range []flow.Watcher{&g.count, newFlowLog(log), g.registrar, g.relayed, g.proxy} {
+	for _, w := range []flow.Watcher{&g.count, newFlowLog(log), g.probes, g.registrar, g.relayed, g.proxy} {
 		g.flows.Watch(w)
 	}
 	g.registrations = newRegistrations(g)

@@ -146,7 +146,7 @@ func TestTLSHopIsRefused(t *testing.T) {
 		"wrong name":     {"pbx.test", "ca.test", "other.test", "", "pbx.test"},
 		"wrong CA":       {"pbx.test", "stranger.test", "pbx.test", "", "unknown authority"},
 		"expired":        {"old.test", "ca.test", "old.test", "", "expired"},
-		"no certificate": {"pbx.test", "ca.test", "pbx.test", "want", "no answer"},
+		"no certificate": {"pbx.test", "ca.test", "pbx.test", "want", "certificate required"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,9 +1,12 @@
 package gateway
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/ringway/ringway/gateway/trunk"
@@ -25,7 +28,51 @@ type probe struct {
 	done    func(status int, err error)
 	until   time.Time
 	timer   transaction.Timer
+	flow    *flow.Flow
+	tx      *transaction.Client
 }
+
+// probes are those on their way over connections: whose connection ends has no answer, and the cause of that end is why
+// (flow.Watcher).
+type probes struct {
+	mu sync.Mutex
+	on map[flow.ID][]*probe
+}
+
+func newProbes() *probes { return &probes{on: map[flow.ID][]*probe{}} }
+
+func (s *probes) add(p *probe) {
+	if p.flow.Info().Transport == sip.UDP {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.on[p.flow.ID] = append(s.on[p.flow.ID], p)
+}
+
+func (s *probes) remove(p *probe) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := p.flow.ID
+	left := slices.DeleteFunc(s.on[id], func(o *probe) bool { return o == p })
+	if s.on[id] = left; len(left) == 0 {
+		delete(s.on, id)
+	}
+}
+
+// FlowClosed ends the probes of a connection.
+func (s *probes) FlowClosed(f *flow.Flow, why sip.CloseReason) {
+	s.mu.Lock()
+	lost := s.on[f.ID]
+	delete(s.on, f.ID)
+	s.mu.Unlock()
+	for _, p := range lost {
+		p.lost(why)
+	}
+}
+
+// FlowNamed is nothing to probes.
+func (s *probes) FlowNamed(*flow.Flow, flow.Name, *flow.Flow) {}
 
 // probeSize is more than a probe's octets, and less than what needs TCP.
 const probeSize = 600
@@ -54,9 +101,36 @@ func (p *probe) reached(f *flow.Flow, err error) {
 		return
 	}
 	out := m.Splice()
-	tx := p.gateway.transactions.Client(id, "OPTIONS", f, p)
-	tx.Start(&out)
-	p.gateway.transactions.Wheel().After(&p.timer, left, transaction.AlarmFunc(tx.Forget))
+	p.flow, p.tx = f, p.gateway.transactions.Client(id, "OPTIONS", f, p)
+	p.gateway.probes.add(p)
+	p.tx.Start(&out)
+	p.gateway.transactions.Wheel().After(&p.timer, left, transaction.AlarmFunc(p.forget))
+	if !f.Live() {
+		p.lost(sip.CloseLost) // before it was entered
+	}
+}
+
+// forget: nobody waits any more.
+func (p *probe) forget() {
+	p.gateway.probes.remove(p)
+	p.tx.Forget()
+}
+
+// end is the end of a probe, with or without an answer; what comes after it is nothing to whom it is told.
+func (p *probe) end(status int, err error) {
+	p.gateway.transactions.Wheel().Stop(&p.timer)
+	p.gateway.probes.remove(p)
+	p.done(status, err)
+}
+
+// lost: the connection has ended.
+func (p *probe) lost(why sip.CloseReason) {
+	err := p.flow.Cause()
+	if err == nil {
+		err = errors.New("connection closed: " + string(why))
+	}
+	p.tx.Forget()
+	p.end(0, err)
 }
 
 func (p *probe) request(info *sip.ConnInfo, id uint64) *ua.Request {
@@ -91,20 +165,24 @@ func hostOf(a netip.AddrPort) string { return a.Addr().Unmap().WithZone("").Stri
 // Response is transaction.ClientUser.
 func (p *probe) Response(_ *transaction.Client, m *sip.Message) {
 	if m.Status() >= 200 {
-		p.gateway.transactions.Wheel().Stop(&p.timer)
-		p.done(m.Status(), nil)
+		p.end(m.Status(), nil)
 	}
 }
 
 // Failed is transaction.ClientUser.
 func (p *probe) Failed(_ *transaction.Client, err error) {
-	p.gateway.transactions.Wheel().Stop(&p.timer)
-	p.done(0, err)
+	if cause := p.flow.Cause(); cause != nil {
+		err = cause
+	}
+	p.end(0, err)
 }
 
 // upstreamChanged logs that an address of an upstream went or came (trunk.Config.Changed).
 func (g *Gateway) upstreamChanged(t trunk.Transition) {
 	defer g.panics().Catch()
+	if t.To == trunk.Down {
+		g.proxy.HopDown(t.Peer)
+	}
 	if t.To == trunk.Up {
 		g.registrations.back(t.Upstream)
 	}

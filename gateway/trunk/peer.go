@@ -83,17 +83,25 @@ func (p *Peer) Heard(status int, retryAfter time.Duration) {
 }
 
 // Lost tells of a call that got no response: transaction.ErrTimeout when there was none
-// within try_timeout, transaction.ErrTransport when the connection ended under it, any
+// within try_timeout, transaction.ErrTransport, which may be wrapped with the cause, when the connection ended under it, any
 // other error when no connection could be made.
 func (p *Peer) Lost(err error) {
 	switch {
 	case errors.Is(err, transaction.ErrTimeout):
 		p.tell(callSilent, "no response", 0)
 	case errors.Is(err, transaction.ErrTransport):
-		p.tell(callBroken, "connection lost", 0)
+		p.tell(callBroken, broken(err), 0)
 	default:
 		p.tell(callNoConnection, err.Error(), 0)
 	}
+}
+
+// broken says what ended the connection, if that is known.
+func broken(err error) string {
+	if err == transaction.ErrTransport {
+		return "connection lost"
+	}
+	return err.Error()
 }
 
 // Target is where it is, as the newest snapshot has it. Not to be changed.
@@ -144,7 +152,7 @@ func (p *Peer) unlock(before State) {
 		p.downs++
 	}
 	if before != h.state && p.set.cfg.Changed != nil {
-		p.set.changed(Transition{Upstream: p.key.group, Hop: p.Target().String(), From: before, To: h.state, Cause: h.cause})
+		p.set.changed(Transition{Upstream: p.key.group, Peer: p, Hop: p.Target().String(), From: before, To: h.state, Cause: h.cause})
 	}
 	p.mu.Unlock()
 }
@@ -203,6 +211,7 @@ func (p *Peer) status() Status {
 // Transition is a change of an address's state.
 type Transition struct {
 	Upstream string
+	Peer     *Peer
 	Hop      string
 	From, To State
 	Cause    string

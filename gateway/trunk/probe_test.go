@@ -162,6 +162,33 @@ func TestDoubtIsProbed(t *testing.T) {
 	})
 }
 
+// Who looks at the state hears what ended the connection under a call; a transition names its peer.
+func TestCauseOfALostCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down []*Peer
+		s := NewSet(Config{
+			Groups:  []Group{{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1;transport=tls")}, Health: HealthConfig{Off: true}}},
+			Changed: func(tr Transition) { down = append(down, tr.Peer) },
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { _ = s.Run(ctx) })
+		p := s.State()[0].find(s)
+		for range 2 {
+			p.Lost(fmt.Errorf("%w: %w", transaction.ErrTransport, errors.New("remote error: tls: certificate required")))
+		}
+		synctest.Wait()
+		if st := s.State()[0]; st.State != Down || st.Cause != "2 calls failed: transport failed: remote error: tls: certificate required" {
+			t.Errorf("%+v", st)
+		}
+		cancel()
+		running.Wait()
+		if len(down) != 1 || down[0] != p {
+			t.Errorf("%d transitions", len(down))
+		}
+	})
+}
+
 // 503 with Retry-After is honoured and expires (RFC 3261 §21.5.4).
 func TestRetryAfterExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

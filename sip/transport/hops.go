@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -277,7 +278,7 @@ func (h *hops) finish(key hopKey, d *dial, f *flow.Flow, err error) {
 		delete(h.dialling, key)
 	}
 	if err == nil && !usable(f) {
-		err = net.ErrClosed // it ended before it was entered, and nobody would take it out again
+		err = cmp.Or(f.Cause(), net.ErrClosed) // it ended before it was entered, and nobody would take it out again
 	}
 	if err == nil {
 		count.Dialled.Add(1)

@@ -51,7 +51,8 @@ type stream struct {
 	errors    Rate
 	trunk     bool
 
-	heard atomic.Int64 // when the peer of a dialled connection sent something last, in Unix ns
+	cause atomic.Pointer[error] // what ended it, beyond the peer's FIN or a decision of ours
+	heard atomic.Int64          // when the peer of a dialled connection sent something last, in Unix ns
 
 	timer *time.Timer // while unproven; set before the reader starts
 }
@@ -170,6 +171,7 @@ func (c *stream) end(err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		why = sip.CloseProtocol // a message was begun and not completed
 	}
+	c.noteCause(err)
 	c.Close(why) // the first reason counts
 	if c.timer != nil {
 		c.timer.Stop()
@@ -183,6 +185,23 @@ func (c *stream) end(err error) {
 	}
 	defer c.layer.readers.Done()
 	c.layer.cfg.Table.Closed(c.flow, c.sock.Reason())
+}
+
+// noteCause keeps what tells an operator more than the reason: a TLS alert (RFC 8446 §6), a reset.
+func (c *stream) noteCause(err error) {
+	switch {
+	case err == io.EOF, err == errStop, err == errPanic, errors.Is(err, ErrClosed):
+	default:
+		c.cause.Store(&err)
+	}
+}
+
+// Cause is what ended the connection, nil where its reason says all that is known.
+func (c *stream) Cause() error {
+	if err := c.cause.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // parts hold the beginnings of messages.
