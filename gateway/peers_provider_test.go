@@ -26,20 +26,37 @@ func TestProviderWithDigest(t *testing.T) {
 	for provider, caller := range map[string]string{"provider": "uac-hold", "provider-bye": "uac-hold-byed"} {
 		t.Run(provider, func(t *testing.T) {
 			each(t, func(t *testing.T, transport string) {
-				l := newNet(t)
-				pbx, carrier := l.free(72), l.free(71)
-				l.trunks(pbx, carrier, transport, "early_media: pass")
-				far := l.sipp(call{scenario: provider, at: carrier, transport: transport, more: []string{"-m", "100"}})
-				near := l.sipp(call{scenario: caller, at: pbx, transport: transport, to: l.sip, user: "4930", more: []string{"-m", "100", "-r", "50", "-l", "20"}})
-				near.succeeds()
-				far.succeeds()
-				l.over()
-				if n := l.event("login_answered"); n < 200 || l.event("login_refused")+l.event("cseq_forgotten") != 0 {
-					t.Errorf("%d challenges were answered", n)
+				for range 5 {
+					if hundredCalls(t, transport, provider, caller) {
+						return
+					}
 				}
+				t.Error("the machine is too busy for SIPp")
 			})
 		})
 	}
+}
+
+// hundredCalls reports whether they say anything: on a machine that stalls for T1, UDP repeats itself, and SIPp takes late repetitions
+// for what should come next.
+func hundredCalls(t *testing.T, transport, provider, caller string) bool {
+	l := newNet(t)
+	pbx, carrier := l.free(72), l.free(71)
+	l.trunks(pbx, carrier, transport, "early_media: pass")
+	far := l.sipp(call{scenario: provider, at: carrier, transport: transport, more: []string{"-m", "100"}})
+	near := l.sipp(call{scenario: caller, at: pbx, transport: transport, to: l.sip, user: "4930", more: []string{"-m", "100", "-r", "50", "-l", "10"}})
+	<-near.done
+	if near.err != nil && strings.Contains(near.file("errors")+far.file("errors"), "Overload warning") {
+		l.stop()
+		return false
+	}
+	near.succeeds()
+	far.succeeds()
+	l.over()
+	if n := l.event("login_answered"); n < 200 || l.event("login_refused")+l.event("cseq_forgotten") != 0 {
+		t.Errorf("%d challenges were answered", n)
+	}
+	return true
 }
 
 // A provider that was started anew knows none of its nonces (RFC 3261 §22.4): calls go on, whatever we still know.
