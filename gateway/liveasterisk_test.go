@@ -36,8 +36,9 @@ type asterisk struct {
 }
 
 // asterisk starts one at an address of the network. values are put in the place of
-// @NAME@ in its files, beside what it finds out itself.
-func (l *live) asterisk(suite string, values map[string]string) *asterisk {
+// @NAME@ in its files, beside what it finds out itself; files of the directories more are
+// in the place of those of the same name.
+func (l *live) asterisk(suite string, values map[string]string, more ...string) *asterisk {
 	l.t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -73,7 +74,10 @@ func (l *live) asterisk(suite string, values map[string]string) *asterisk {
 	for k, v := range values {
 		a.values[k] = v
 	}
-	a.render()
+	a.render("../testdata/asterisk")
+	for _, dir := range more {
+		a.render(dir)
+	}
 	a.start()
 	return a
 }
@@ -93,10 +97,10 @@ func findFile(t testing.TB, root, name string) (found string) {
 	return found
 }
 
-// render writes the configuration.
-func (a *asterisk) render() {
+// render writes the configuration that is in a directory.
+func (a *asterisk) render(dir string) {
 	a.t.Helper()
-	files, err := filepath.Glob("../testdata/asterisk/*.conf")
+	files, err := filepath.Glob(filepath.Join(dir, "*.conf"))
 	if err != nil || len(files) == 0 {
 		a.t.Fatalf("no configuration of Asterisk's: %v", err)
 	}
@@ -126,6 +130,7 @@ func (a *asterisk) write(name, text string) {
 }
 
 func (a *asterisk) fill(text string) string {
+	text = strings.ReplaceAll(text, "127.0.0.1:5070", a.at.String()) // of shipped files
 	return regexp.MustCompile(`@[A-Z_]+@`).ReplaceAllStringFunc(text, func(name string) string {
 		v, ok := a.values[strings.Trim(name, "@")]
 		if !ok {

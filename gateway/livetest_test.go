@@ -115,9 +115,16 @@ func (l *live) start(more string) *live {
 	for _, u := range []string{"alice", "bob", "carol", "desk"} {
 		fmt.Fprintf(&users, "  %s: { password: %s }\n", u, password)
 	}
-	cfg, err := gateway.Parse("live.yaml", fmt.Appendf(nil,
+	return l.boot(fmt.Sprintf(
 		"domain: example.com\nadmin: off\nlisten: [ \"ws://%s/ws\", \"udp://%s\", \"%s\" ]\nusers:\n%s%s",
 		l.ws, l.sip, strings.Join(append([]string{"tcp://" + l.sip.String()}, l.more...), `", "`), users.String(), more))
+}
+
+// boot runs the gateway with a configuration until the test ends.
+func (l *live) boot(yaml string) *live {
+	t := l.t
+	t.Helper()
+	cfg, err := gateway.Parse("live.yaml", []byte(yaml))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,16 +25,18 @@ export const missing = existsSync(join(tree, 'VERSION')) ? false
 let hosts = 0;
 
 // startPBX gives { gateway, asterisk, stop }. With mode "trunk" the gateway keeps the
-// users ({ name: password }), with "relay" Asterisk does.
+// users ({ name: password }), with "relay" Asterisk does; "alias" is that with
+// contacts of the gateway's own.
 export async function startPBX(mode, users) {
   const ip = `127.71.0.${++hosts}`;
   const [port, ami] = await freePorts(ip, 2);
-  const relay = mode === 'relay';
+  const relay = mode !== 'trunk';
+  const alias = mode === 'alias' || relay && await version() < 20; // 16 forgets the Path of a random contact
   const gateway = await startGateway({
     users: relay ? {} : users,
     settings: {
       ...(relay && { domain: undefined, domains: { 'example.test': { registrar: 'pbx' } } }),
-      upstreams: { pbx: { hops: [`sip:${ip}:${port}`], health: 'off' } },
+      upstreams: { pbx: { hops: [`sip:${ip}:${port}`], health: 'off', ...(alias && { contact: 'alias' }) } },
       routes: [{ match: '^[0-9]', to: 'pbx' }],
     },
   });
@@ -56,10 +58,9 @@ export async function startPBX(mode, users) {
 }
 
 async function startAsterisk({ ip, port, ami, gateway, users }) {
-  const version = Number(/\d+/.exec(await readFile(join(tree, 'VERSION'), 'utf8'))[0]);
   const modules = await findModules(tree);
   const dir = await mkdtemp(join(tmpdir(), 'asterisk')); // short, for its control socket
-  const now = version >= 18;
+  const now = await version() >= 18;
   const own = Object.values(networkInterfaces()).flat().filter((a) => a.family === 'IPv4' && !a.internal);
   const values = {
     RUN: dir, MODULES: modules, DATA: join(tree, 'usr/share/asterisk'), AT: `${ip}:${port}`, IP: ip, AMI: ami, WS: 0, HTTP: 'no',
@@ -84,13 +85,15 @@ async function startAsterisk({ ip, port, ami, gateway, users }) {
     await rm(dir, { recursive: true, force: true });
   };
   try {
-    return { version, dir, stop, ...await manager(ip, ami, exited) };
+    return { dir, stop, ...await manager(ip, ami, exited) };
   } catch (error) {
     const log = await readFile(join(dir, 'full'), 'utf8').catch(() => '');
     await stop();
     throw new Error(`Asterisk does not start: ${error.message}\n${log.slice(-4000)}`);
   }
 }
+
+const version = async () => Number(/\d+/.exec(await readFile(join(tree, 'VERSION'), 'utf8'))[0]);
 
 async function findModules(root) {
   const found = (await readdir(root, { recursive: true })).find((f) => f.endsWith('/chan_pjsip.so'));
