@@ -258,6 +258,9 @@ func (b *branch) tellPeer(m *sip.Message) {
 	if b.peer == nil || status < 200 && b.heard {
 		return
 	}
+	if Stopping(m) {
+		status = 503
+	}
 	retryAfter := time.Duration(0)
 	if status == 503 && m.Has(sip.RetryAfter) {
 		retryAfter = seconds(m.Value(sip.RetryAfter))

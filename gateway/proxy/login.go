@@ -228,12 +228,27 @@ func (rc *responseContext) loggedInLocked(b *branch, m *sip.Message) {
 	rc.p.shifts.keep(rc.p.shifts.key(m.CallID(), m.FromTag(), b.w.Upstream), life)
 }
 
-// forgetLoginLocked: the request is over; what begins no dialog leaves nothing behind.
+// forgetLoginLocked: the request is over; what begins no dialog leaves nothing behind, unless its caller is to send it again.
 func (rc *responseContext) forgetLoginLocked(upstream string) {
 	if rc.inDialog || rc.final < 300 && recordsRoute(rc.req.Method()) || !rc.p.renumbers(upstream, 0) {
 		return
 	}
-	rc.p.shifts.drop(rc.p.shifts.key(rc.req.CallID(), rc.req.FromTag(), upstream))
+	k := rc.p.shifts.key(rc.req.CallID(), rc.req.FromTag(), upstream)
+	if asksAgain(rc.final) {
+		rc.p.shifts.linger(k)
+		return
+	}
+	rc.p.shifts.drop(k)
+}
+
+// asksAgain reports whether a caller sends its request once more upon that response, of the same From tag and with the next
+// CSeq (RFC 3261 §8.1.3.4, §8.1.3.5; RFC 4028 §7.4), which may have been used up towards the upstream.
+func asksAgain(status int) bool {
+	switch status {
+	case 401, 407, 413, 415, 416, 420, 422:
+		return true
+	}
+	return status >= 300 && status < 400
 }
 
 // holdShift has the call that an in-dialog request belongs to keep its shift.

@@ -55,6 +55,34 @@ func TestTooBriefAndChallenged(t *testing.T) {
 	})
 }
 
+// RFC 3261 §8.2.2.2: an upstream that asks the caller itself for credentials after that has had the number that the caller
+// goes on with; the next one is the call's.
+func TestTooBriefThenTheCallersChallenge(t *testing.T) {
+	brief(t, func(r *rig, alice, pbx *peer) {
+		r.proxy.Terms = nil
+		alice.request("INVITE", "sip:200@example.com", "c1", timer90)
+		pbx.tooBrief(pbx.numbered("INVITE", 1))
+		pbx.challenge(pbx.numbered("INVITE", 2), "n1")
+		alice.numbered("407", 1)
+		alice.request("INVITE", "sip:200@example.com", "c1", timer90, "Proxy-Authorization: n1")
+		pbx.answer(pbx.numbered("INVITE", 3), 200)
+		from := alice.uac(alice.numbered("200", 2))
+		from.send("ACK")
+		pbx.numbered("ACK", 3)
+		from.send("BYE")
+		pbx.answer(pbx.numbered("BYE", 4), 200)
+		alice.numbered("200", 3)
+
+		alice.n = 0 // one that does not come again is forgotten
+		r.proxy.minimums.of.Clear()
+		alice.request("INVITE", "sip:200@example.com", "c2", timer90)
+		pbx.tooBrief(pbx.numbered("INVITE", 1))
+		pbx.challenge(pbx.numbered("INVITE", 2), "n1")
+		alice.numbered("407", 1)
+		time.Sleep(2 * shiftLinger)
+	})
+}
+
 // What is no call leaves nothing behind, and the least interval stays known.
 func TestTooBriefThenBusy(t *testing.T) {
 	brief(t, func(r *rig, alice, pbx *peer) {

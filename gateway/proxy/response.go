@@ -435,7 +435,7 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 		rc.decided = true
 		rc.reason = reason(status, sip.StatusText(status))
 		rc.cancelPendingLocked()
-	case status == 503 && len(b.w.Hops) > 0 && !b.proceeded:
+	case (status == 503 || Stopping(m) && !rc.inDialog) && len(b.w.Hops) > 0 && !b.proceeded:
 		rc.failoverLocked(t)
 		if !rc.inDialog {
 			e := unavailable(nil)

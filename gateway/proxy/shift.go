@@ -45,8 +45,9 @@ type sentInvite struct {
 }
 
 const (
-	shiftLife = time.Hour // without use
-	maxCSeq   = 1<<31 - 1 // RFC 3261 §8.1.1.5
+	shiftLife   = time.Hour   // without use
+	shiftLinger = time.Minute // without a call
+	maxCSeq     = 1<<31 - 1   // RFC 3261 §8.1.1.5
 )
 
 func (t *shifts) init(p *Proxy, limit int) {
@@ -163,6 +164,16 @@ func (t *shifts) drop(k callKey) {
 	defer t.mu.Unlock()
 	if s := t.of[k]; s != nil && s.calls == 0 {
 		t.removeLocked(s)
+	}
+}
+
+// linger keeps it for a request that may come again, as long as the upstream knows of the one before (§17.2).
+func (t *shifts) linger(k callKey) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s := t.of[k]; s != nil && s.calls == 0 {
+		s.until = time.Now().Add(shiftLinger)
+		t.p.Wheel.After(&s.timer, shiftLinger, s)
 	}
 }
 
