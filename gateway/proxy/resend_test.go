@@ -324,4 +324,3 @@ func TestCauseOfALostConnection(t *testing.T) {
 		}
 	})
 }
-
