@@ -1,9 +1,6 @@
 package sip
 
-import (
-	"cmp"
-	"strconv"
-)
+import "strconv"
 
 // AppendAck writes the ACK to a non-2xx final response (RFC 3261 §17.1.1.3):
 // Request-URI, our one Via, Route, From, Call-ID, CSeq number of the spliced request, To of resp.
@@ -37,7 +34,7 @@ func (s *Splice) appendHead(dst []byte, method string) []byte {
 	dst = s.appendFirst(dst, From)
 	dst = s.appendFirst(dst, CallID)
 	dst = append(dst, "CSeq: "...)
-	dst = strconv.AppendUint(dst, uint64(cmp.Or(s.cseq, s.msg.cseq)), 10)
+	dst = strconv.AppendUint(dst, uint64(s.CSeq()), 10)
 	dst = append(append(dst, ' '), method...)
 	return append(dst, "\r\n"...)
 }

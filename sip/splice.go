@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -55,6 +56,9 @@ func (s *Splice) SetCSeq(n uint32) {
 		s.Replace(*f, strconv.FormatUint(uint64(n), 10)+" "+s.msg.method)
 	}
 }
+
+// CSeq is the sequence number that the copy has.
+func (s *Splice) CSeq() uint32 { return cmp.Or(s.cseq, s.msg.cseq) }
 
 // SetStatus gives a response another status; without effect on a request.
 func (s *Splice) SetStatus(code int, reason string) {

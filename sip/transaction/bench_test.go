@@ -28,6 +28,7 @@ func (u *benchUser) Cancelled(*Server, *sip.Message) {}
 func (u *benchUser) Ended(*Server, error)            {}
 func (u *benchUser) Response(*Client, *sip.Message)  {}
 func (u *benchUser) Failed(*Client, error)           {}
+func (u *benchUser) CSeq() uint32                    { return 1 }
 func (u *benchUser) Append([]byte) []byte            { return benchBytes }
 func (u *benchUser) AppendAck([]byte, *sip.Message) []byte {
 	return benchBytes

@@ -38,6 +38,7 @@ type Client struct {
 	table    *Table
 	id       uint64
 	method   string
+	number   uint32 // the CSeq's, from Start on
 	invite   bool
 	reliable bool
 
@@ -55,6 +56,7 @@ type Client struct {
 	ack    []byte   // UDP: the ACK, for final responses sent again
 	final  int      // UDP: the status that it is for
 	failed error    // Failed is still to be told
+	quiet  bool     // the request is not sent again
 	timer  Timer
 	pace   pace // of timers A and B, E and F, or the CANCEL's E and the wait for the final response
 }
@@ -78,7 +80,7 @@ func (tx *Client) Flow() *flow.Flow {
 func (tx *Client) Start(out Outgoing) {
 	tx.mu.Lock()
 	defer tx.unlockLater()
-	tx.state, tx.out = calling, out
+	tx.state, tx.out, tx.number = calling, out, out.CSeq()
 	tx.table.enterClient(tx)
 	tx.pace = newPace(TimerA, TimerB, tx.reliable)
 	tx.afterLocked(tx.pace.step)
@@ -91,7 +93,7 @@ func (tx *Client) Start(out Outgoing) {
 }
 
 // Cancel sends a CANCEL once a provisional response has come (RFC 3261 §9.1), at once or later; extra as in
-// sip.Splice.AppendCancel. The CANCEL's own transaction is the table's business. When no
+// sip.Splice.AppendCancel. Until then the INVITE is not sent again: it would ring where nobody waits. The CANCEL's own transaction is the table's business. When no
 // final response follows within 64*T1 the transaction fails with ErrTimeout. A 2xx that crosses
 // it is a Response like any. Without effect after a final response and on other requests than INVITE.
 func (tx *Client) Cancel(extra ...string) {
@@ -100,10 +102,17 @@ func (tx *Client) Cancel(extra ...string) {
 	if !tx.invite || tx.cancel != noCancel || tx.state != calling && tx.state != ringing {
 		return
 	}
-	tx.cancel, tx.extra = cancelWanted, slices.Clone(extra)
+	tx.cancel, tx.extra, tx.quiet = cancelWanted, slices.Clone(extra), true
 	if tx.state == ringing {
 		tx.sendCancelLocked()
 	}
+}
+
+// Quiet stops sending the request again: it has gone elsewhere meanwhile. Its answer is still taken.
+func (tx *Client) Quiet() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.quiet = true
 }
 
 // Forget ends the transaction of a request that is no INVITE: nobody waits for its answer
@@ -116,20 +125,26 @@ func (tx *Client) Forget() {
 	}
 }
 
-// receive takes a response that is the transaction's own by branch and origin.
-func (tx *Client) receive(m *sip.Message, method string) {
-	if u := tx.take(m, method); u != nil {
+// asked reports whether m, of this branch, has the CSeq of the request or its CANCEL (RFC 3261 §17.1.3, §8.2.6.2: it is copied).
+func (tx *Client) asked(m *sip.Message) bool {
+	n, method := m.CSeq()
+	return n == tx.number && (method == tx.method || tx.invite && method == "CANCEL")
+}
+
+// receive takes a response that is the transaction's own by branch, CSeq and origin.
+func (tx *Client) receive(m *sip.Message) {
+	if u := tx.take(m); u != nil {
 		u.Response(tx, m)
 	}
 }
 
 // take returns the user if it is to see the response.
-func (tx *Client) take(m *sip.Message, method string) ClientUser {
+func (tx *Client) take(m *sip.Message) ClientUser {
 	tx.mu.Lock()
 	defer tx.unlockAndTell()
 	tell := false
 	switch {
-	case method != tx.method:
+	case m.Method() != tx.method:
 		tx.cancelResponseLocked(m.Status())
 	case tx.invite:
 		tell = tx.inviteResponseLocked(m)
@@ -178,7 +193,7 @@ func (tx *Client) moveLocked(f *flow.Flow) {
 	tx.table.listClient(tx, f.ID)
 	tx.flow = f
 	switch {
-	case tx.state == calling && tx.cancel != noCancel: // nobody wants it any more: not to ring now
+	case tx.state == calling && tx.quiet: // nobody wants it any more: not to ring now
 		tx.failLocked(ErrTransport)
 	case tx.state == calling:
 		tx.resendLocked(tx.out.Append(nil))
@@ -259,10 +274,11 @@ func (tx *Client) intervalLocked() time.Duration {
 // againLocked is timer A or E.
 func (tx *Client) againLocked() {
 	switch {
-	case !tx.invite || tx.state == calling:
-		tx.resendLocked(tx.out.Append(nil))
 	case tx.cancel == cancelSent:
 		tx.resendLocked(tx.out.AppendCancel(nil, tx.extra...))
+	case tx.quiet:
+	case !tx.invite || tx.state == calling:
+		tx.resendLocked(tx.out.Append(nil))
 	}
 }
 

@@ -231,13 +231,27 @@ func TestCancelWaitsForProvisional(t *testing.T) {
 		r.wantSent(bob, "1s ACK")
 		r.wantEvents("1s response 100", "1s response 487")
 	})
-	inBubble(t, func(r *rig) { // none comes: timer B
-		bob := r.bob(sip.WS)
-		tx, _ := r.send("INVITE", bob)
+	for _, tr := range []sip.Transport{sip.WS, sip.UDP} {
+		inBubble(t, func(r *rig) { // none comes: timer B; timer A does not go on, lest it ring where nobody waits
+			bob := r.bob(tr)
+			tx, _ := r.send("INVITE", bob)
+			tx.Cancel()
+			r.wait(time.Minute)
+			r.wantSent(bob, "INVITE")
+			r.wantEvents("32s failed: transaction timed out")
+		})
+	}
+	inBubble(t, func(r *rig) { // the CANCEL goes again by its own timer E
+		bob := r.bob(sip.UDP)
+		tx, id := r.send("INVITE", bob)
+		r.wait(time.Second)
 		tx.Cancel()
-		r.wait(time.Minute)
-		r.wantSent(bob, "INVITE")
-		r.wantEvents("32s failed: transaction timed out")
+		r.wait(9 * time.Second)
+		r.wantSent(bob, "INVITE", "500ms INVITE")
+		bob.Write(response(180, "INVITE", id))
+		r.wait(time.Second)
+		r.wantSent(bob, "10s CANCEL", "10.5s CANCEL")
+		r.wantEvents("10s response 180")
 	})
 	inBubble(t, func(r *rig) { // a final response comes first
 		bob := r.bob(sip.WS)
@@ -247,6 +261,22 @@ func TestCancelWaitsForProvisional(t *testing.T) {
 		r.wantSent(bob, "INVITE")
 		r.wantEvents("response 200")
 	})
+}
+
+// A request that has gone elsewhere meanwhile is not sent again; its answer is still taken.
+func TestQuiet(t *testing.T) {
+	for _, method := range []string{"INVITE", "MESSAGE"} {
+		inBubble(t, func(r *rig) {
+			bob := r.bob(sip.UDP)
+			tx, id := r.send(method, bob)
+			r.wait(time.Second)
+			tx.Quiet()
+			r.wait(20 * time.Second)
+			r.wantSent(bob, method, "500ms "+method)
+			bob.Write(response(200, method, id))
+			r.wantEvents("21s response 200")
+		})
+	}
 }
 
 // RFC 3261 §9.1: the CANCEL has the INVITE's branch and goes again by timer E until it is answered.
@@ -334,9 +364,10 @@ func TestStrayResponses(t *testing.T) {
 		bob.Write(response(200, "INVITE", id))
 		bob.Write(response(200, "CANCEL", id))
 		bob.Write(strings.Replace(response(200, "MESSAGE", id), "branch=z9hG4bK", "branch=z9hG4bK0", 1))
+		bob.Write(strings.Replace(response(200, "MESSAGE", id), "CSeq: 1 ", "CSeq: 2 ", 1)) // RFC 3261 §8.2.6.2: it is copied
 		r.wantEvents()
-		if n := r.Stats().Drops[transaction.StrayResponse]; n != 4 {
-			t.Errorf("stray_response %d, want 4", n)
+		if n := r.Stats().Drops[transaction.StrayResponse]; n != 5 {
+			t.Errorf("stray_response %d, want 5", n)
 		}
 	})
 }

@@ -17,6 +17,7 @@ func (b *broken) Append([]byte) []byte {
 	}
 	return []byte("REGISTER sip:x SIP/2.0\r\n\r\n")
 }
+func (b *broken) CSeq() uint32                             { return 1 }
 func (b *broken) AppendAck([]byte, *sip.Message) []byte    { panic("ack") }
 func (b *broken) AppendCancel([]byte, ...string) []byte    { panic("cancel") }
 func (r *rig) startBroken(c *transaction.Client, good int) { c.Start(&broken{good}) }

@@ -62,6 +62,7 @@ type ClientUser interface {
 
 // Outgoing makes the texts of a request being sent; *sip.Splice is one.
 type Outgoing interface {
+	CSeq() uint32
 	Append(dst []byte) []byte
 	AppendAck(dst []byte, resp *sip.Message) []byte
 	AppendCancel(dst []byte, extra ...string) []byte
@@ -358,8 +359,7 @@ func (t *Table) receiveResponse(m *sip.Message, via *sip.ViaValue, from *flow.Fl
 	s.RLock()
 	tx := s.byID[id]
 	s.RUnlock()
-	_, method := m.CSeq()
-	if tx == nil || method != tx.method && !(tx.invite && method == "CANCEL") {
+	if tx == nil || !tx.asked(m) {
 		t.counters.drop(StrayResponse)
 		return
 	}
@@ -367,7 +367,7 @@ func (t *Table) receiveResponse(m *sip.Message, via *sip.ViaValue, from *flow.Fl
 		t.counters.drop(ForeignResponse)
 		return
 	}
-	tx.receive(m, method)
+	tx.receive(m)
 }
 
 // samePeer reports whether from may go on with what was exchanged with the flow to: answer
