@@ -38,6 +38,7 @@ type branch struct {
 	reason   []string  // Reason lines of its CANCEL
 	answerBy time.Time // ping a silent WebSocket flow
 	tryBy    time.Time // next hop
+	lastBy   time.Time // the last hop has been silent for too long
 	graceBy  time.Time // its flow is gone: until when it may come back
 	timerC   time.Time
 	watch    watchNode
@@ -155,12 +156,15 @@ func (rc *responseContext) enterLocked(b *branch) {
 		b.answerBy = now.Add(rc.p.Times.Answer)
 	}
 	b.place()
-	if len(w.Hops) > 0 && (t.left() || b.peer != nil && rc.invite) {
+	if len(w.Hops) > 0 && (t.left() || rc.invite) {
 		try := w.TryTimeout
 		if try == 0 {
 			try = rc.p.Times.Try
 		}
 		b.tryBy = now.Add(try)
+		if rc.invite && !rc.inDialog {
+			b.lastBy = now.Add(max(try, lastTry))
+		}
 	}
 	if rc.invite {
 		b.timerC = now.Add(rc.p.Times.TimerC)
@@ -168,6 +172,9 @@ func (rc *responseContext) enterLocked(b *branch) {
 	rc.p.watch.add(&b.watch, b.to, b)
 	rc.armLocked()
 }
+
+// lastTry is how long at least the last hop may be silent: one that is slow to say 100 is better than none.
+const lastTry = 5 * time.Second
 
 // Failed is transaction.ClientUser: no final response will come.
 func (b *branch) Failed(_ *transaction.Client, err error) {
@@ -213,6 +220,9 @@ func (rc *responseContext) abandonLocked(b *branch, a answer, reason []string) {
 	b.abandoned = true
 	rc.closeBranchLocked(b)
 	rc.cancelBranchLocked(b, reason)
+	if !rc.invite {
+		b.tx.Quiet()
+	}
 	rc.failWayLocked(b.t, a)
 }
 

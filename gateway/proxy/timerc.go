@@ -115,11 +115,7 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 		if rc.invite {
 			b.tellLost(transaction.ErrTimeout)
 		}
-		if !b.t.left() {
-			return // there is nobody else to ask
-		}
-		rc.failoverLocked(b.t)
-		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")}, nextHop)
+		rc.silentLocked(b, now)
 	case due(&b.answerBy, now):
 		rc.todo(act{kind: actPing, b: b, f: b.to})
 	case due(&b.timerC, now):
@@ -129,6 +125,20 @@ func (rc *responseContext) tickBranchLocked(b *branch, now time.Time) {
 			return
 		}
 		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")}, noProgress)
+	}
+}
+
+// silentLocked: a hop has said nothing for TryTimeout. The last one gets more time, but not the 32 s of timer B, within
+// which a caller gives up.
+func (rc *responseContext) silentLocked(b *branch, now time.Time) {
+	switch {
+	case b.t.left():
+		rc.failoverLocked(b.t)
+		rc.abandonLocked(b, answer{err: sip.Refuse(408, "Request Timeout")}, nextHop)
+	case due(&b.lastBy, now):
+		rc.abandonLocked(b, answer{err: unavailable(transaction.ErrTimeout)}, noProgress)
+	default:
+		b.tryBy = b.lastBy // zero: nobody else can be asked
 	}
 }
 
