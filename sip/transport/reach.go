@@ -30,7 +30,8 @@ type Hop struct {
 // before Reach returns for UDP and open connections, else on the goroutine that
 // dials. The request is to be spliced for the transport of the flow given, which
 // for a hop of either transport is TCP above 1300 octets, and UDP where TCP is
-// refused or takes more than half a second (remembered for ten minutes).
+// refused or takes more than half a second (remembered for ten minutes), or where we
+// have no TCP listener: the peer's own requests in the dialog would find nobody.
 func (l *Layer) Reach(hop Hop, size int, done func(*flow.Flow, error)) {
 	hop.Addr = unmap(hop.Addr)
 	switch hop.Transport {
@@ -65,13 +66,14 @@ func (l *Layer) reachUDP(to netip.AddrPort, done func(*flow.Flow, error)) {
 func (l *Layer) reachEither(hop Hop, size int, done func(*flow.Flow, error)) {
 	hop.Transport = sip.TCP
 	key := keyOf(hop)
-	s := l.hops.route(hop.Addr).udp
+	r := l.hops.route(hop.Addr)
+	s := r.udp
 	switch {
 	case s == nil:
 		l.hops.connect(key, l.cfg.DialTime, done)
 	case size <= largeRequest:
 		done(s.flowTo(hop.Addr), nil)
-	case l.hops.refuses(hop.Addr):
+	case r.tcp == nil || l.hops.refuses(hop.Addr):
 		l.count.FellBack.Add(1)
 		done(s.flowTo(hop.Addr), nil)
 	default:

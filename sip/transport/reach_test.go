@@ -60,6 +60,22 @@ func TestReachChoosesTransport(t *testing.T) {
 	waitFor(t, func() bool { return both.count.Accepted.Load() == 1 })
 }
 
+// Without a TCP listener a large request stays on UDP: Record-Route would name a port
+// where the peer's requests in the dialog find nobody (RFC 3261 §18.1.1, §18.2.1).
+func TestReachStaysWithoutTCPListener(t *testing.T) {
+	g := start(t, nil, "udp://127.0.0.1:0")
+	both := start(t, nil, "tcp://127.0.0.1:0")
+	f, err := reach(g, Hop{Addr: both.Addr(0)}, 5000)
+	if err != nil || f.Info().Transport != sip.UDP {
+		t.Fatal(f, err)
+	}
+	want(t, "fell back", g.count.FellBack.Load(), 1)
+	want(t, "dialled", g.count.Dialled.Load(), 0)
+	if f, err = reach(g, Hop{Addr: both.Addr(0), Transport: sip.TCP}, 5000); err != nil || f.Info().Transport != sip.TCP {
+		t.Fatal("pinned to tcp:", f, err)
+	}
+}
+
 func closedPort(t *testing.T) netip.AddrPort {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,7 +87,7 @@ func closedPort(t *testing.T) netip.AddrPort {
 
 // A refusal is remembered, for a while.
 func TestReachRemembersRefusal(t *testing.T) {
-	g := start(t, nil, "udp://127.0.0.1:0")
+	g := start(t, nil, "udp://127.0.0.1:0", "tcp://127.0.0.1:0")
 	hop := Hop{Addr: closedPort(t)}
 	for range 3 {
 		if f, err := reach(g, hop, 2000); err != nil || f.Info().Transport != sip.UDP {
@@ -90,7 +106,7 @@ func TestReachRemembersRefusal(t *testing.T) {
 // A hop that drops SYNs costs TryTime once; who must have TCP waits DialTime.
 func TestReachBlackHole(t *testing.T) {
 	hole := blackHole(t)
-	g := start(t, func(c *Config) { c.TryTime, c.DialTime = 30*time.Millisecond, time.Hour }, "udp://127.0.0.1:0")
+	g := start(t, func(c *Config) { c.TryTime, c.DialTime = 30*time.Millisecond, time.Hour }, "udp://127.0.0.1:0", "tcp://127.0.0.1:0")
 	pinned := make(chan error, 1)
 	g.Reach(Hop{Addr: hole, Transport: sip.TCP}, 100, func(_ *flow.Flow, err error) { pinned <- err })
 	f, err := reach(g, Hop{Addr: hole}, 2000)
