@@ -58,7 +58,6 @@ func newTheatre(t *testing.T) *theatre {
 	cfg.StateDir = t.TempDir()
 	s := &theatre{t: t, cfg: cfg}
 	s.start()
-	s.net = siptest.NewNet(wire{s.gw}, s.gw.flows)
 	t.Cleanup(func() { s.stop() })
 	return s
 }
@@ -90,6 +89,11 @@ func (s *theatre) start() {
 	s.gw.random = func() float64 { return 0.5 }
 	if err := s.gw.wire(s.cfg, zerolog.Nop()); err != nil {
 		s.t.Fatal(err)
+	}
+	if s.net == nil {
+		s.net = siptest.NewNet(wire{s.gw}, s.gw.flows)
+	} else {
+		s.net.Attach(wire{s.gw}, s.gw.flows)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	parts := []func(context.Context) error{s.gw.transactions.Run, s.gw.registrar.Run, s.probes()}
@@ -149,7 +153,6 @@ func (s *theatre) registrations([]string) string {
 func (s *theatre) restart([]string) string {
 	s.stop()
 	s.start()
-	s.net.Attach(wire{s.gw}, s.gw.flows)
 	return ""
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ringway/ringway/sip"
 )
@@ -46,11 +47,14 @@ func (p *hostilePeer) sentBy() string {
 	return "SIP/2.0/UDP " + p.local.String() + ";rport"
 }
 
+// contacts counts those given out: a port may come again, with another user's binding on it.
+var contacts atomic.Uint64
+
 func (p *hostilePeer) contactURI() string {
 	if p.contact == "" {
-		p.contact = fmt.Sprintf("sip:c%d@h%d.invalid;transport=ws", p.local.Port(), p.local.Port())
+		p.contact = fmt.Sprintf("sip:c%d@h%d.invalid;transport=ws", contacts.Add(1), p.local.Port())
 		if p.kind != sip.WS {
-			p.contact = fmt.Sprintf("sip:c%d@%s", p.local.Port(), p.local)
+			p.contact = fmt.Sprintf("sip:c%d@%s", contacts.Add(1), p.local)
 		}
 	}
 	return p.contact
