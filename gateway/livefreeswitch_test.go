@@ -44,8 +44,9 @@ func freeswitchBinary(t testing.TB) string {
 	return ""
 }
 
-// freeswitch starts one; gw is where its own calls go, as it writes it.
-func (l *live) freeswitch(gw string) *freeswitch {
+// freeswitch starts one; gw is where its own calls go, as it writes it. shipped is a folder whose profile and directory
+// are in the place of the tests'.
+func (l *live) freeswitch(gw string, shipped ...string) *freeswitch {
 	l.t.Helper()
 	binary := freeswitchBinary(l.t)
 	f := &freeswitch{t: l.t, at: l.free(80), open: l.free(80), dir: l.t.TempDir()}
@@ -55,6 +56,11 @@ func (l *live) freeswitch(gw string) *freeswitch {
 		"IP": f.at.Addr(), "PORT": f.at.Port(), "OPEN_PORT": f.open.Port(), "ESL_PORT": events.Port(),
 		"RTP_FROM": rtp, "RTP_TO": rtp + 190, "GW": gw, "PING": 5,
 	})
+	for _, dir := range shipped {
+		for from, to := range map[string]string{"sip_profiles/ringway.xml": "users.xml", "directory/ringway.xml": "directory.xml"} {
+			f.replace(filepath.Join(dir, from), to)
+		}
+	}
 	args := []string{"-nf", "-nc", "-nonat", "-nonatmap", "-np", "-nocal"}
 	for _, what := range []string{"conf", "log", "db", "run", "certs", "scripts", "storage", "recordings", "cache", "temp"} {
 		dir := filepath.Join(f.dir, what)
@@ -65,7 +71,9 @@ func (l *live) freeswitch(gw string) *freeswitch {
 	}
 	f.process = run(l.t, f.dir, binary, args...)
 	f.connect(events)
-	l.until("FreeSWITCH's profiles run", func() bool { return strings.Count(f.api("sofia status"), "RUNNING") == 2 })
+	l.until("FreeSWITCH takes calls", func() bool {
+		return strings.Count(f.api("sofia status"), "RUNNING") == 2 && strings.Contains(f.api("status"), "is ready")
+	})
 	return f
 }
 
@@ -84,10 +92,24 @@ func (f *freeswitch) configure(values map[string]any) {
 	}
 }
 
+// replace puts a shipped file into the configuration, with the addresses of this network.
+func (f *freeswitch) replace(from, to string) {
+	f.t.Helper()
+	text, err := os.ReadFile(from)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	port := `"sip-port" value="`
+	text = []byte(strings.NewReplacer("127.0.0.1", f.at.Addr().String(), port+"5070", port+fmt.Sprint(f.at.Port())).Replace(string(text)))
+	if err := os.WriteFile(filepath.Join(f.dir, "conf", to), text, 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
 // connect opens the event socket once it is there.
 func (f *freeswitch) connect(at netip.AddrPort) {
 	f.t.Helper()
-	limit := time.Now().Add(2 * patience)
+	limit := time.Now().Add(6 * patience)
 	for f.control == nil {
 		if c, err := net.Dial("tcp", at.String()); err == nil {
 			f.control = &eventSocket{c: c, r: textproto.NewReader(bufio.NewReader(c))}
