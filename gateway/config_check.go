@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
 )
 
@@ -49,6 +50,8 @@ func (c *Config) validateDomains(d *decoder) {
 			d.problem("domains."+dom.Name+".registrar", "no upstream %q%s", dom.Registrar, suggest(dom.Registrar, upstreams))
 		} else if !hops {
 			d.problem("domains."+dom.Name+".registrar", "upstream %s has no hops to register at", dom.Registrar)
+		} else if c.hasLogin(dom.Registrar) {
+			d.problem("domains."+dom.Name+".registrar", "upstream %s has a login, with which its challenges to these users would be answered; give the login to an upstream of its own", dom.Registrar)
 		}
 		for _, name := range append([]string{dom.Name}, dom.Aliases...) {
 			if other, taken := owner[name]; taken {
@@ -225,9 +228,22 @@ func (c *Config) byAddressAlone() string {
 	return ""
 }
 
+func (c *Config) hasLogin(upstream string) bool {
+	return slices.ContainsFunc(c.Upstreams, func(g trunk.Group) bool { return g.Name == upstream && g.Login != nil })
+}
+
+func (c *Config) listens(t sip.Transport) bool {
+	return slices.ContainsFunc(c.Listen, func(l Listener) bool { return l.Transport == t })
+}
+
 func (c *Config) warnUpstreams(d *decoder) {
+	udpOnly := c.listens(sip.UDP) && !c.listens(sip.TCP)
 	for i := range c.Upstreams {
-		if g := &c.Upstreams[i]; g.PinnedTo(sip.UDP) {
+		g := &c.Upstreams[i]
+		if udpOnly && slices.ContainsFunc(g.Hops, func(h trunk.Hop) bool { return h.Transport == 0 }) {
+			d.problem("upstreams."+g.Name, "has hops for UDP and TCP, but listen has no tcp, so even a browser's INVITE of 2 to 8 KB goes by UDP, in fragments; add \"tcp://:5060\" to listen")
+		}
+		if g.PinnedTo(sip.UDP) {
 			d.problem("upstreams."+g.Name, "every hop is pinned to UDP, but a browser's INVITE has 2 to 8 KB and will be fragmented, which many networks drop; leave ;transport=udp out, or use tcp")
 		}
 	}
