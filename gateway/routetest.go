@@ -50,7 +50,22 @@ func (c *Config) routeSite() (*route.Site, error) {
 		return nil, err
 	}
 	trunks := trunk.NewSet(trunk.Config{Groups: c.Upstreams})
+	users := map[userKey]bool{}
+	for i := range c.Users {
+		users[userKey{c.Users[i].Name, c.Users[i].Realm}] = true
+	}
 	return &route.Site{
+		User: func(user, domain string) bool { return users[userKey{user, domain}] },
+		ByHost: func(host string) string {
+			name, _ := trunks.ByHost(host)
+			return name
+		},
+		Keeps: func(domain string) string {
+			if d := c.Domain(domain); d != nil && d.relayed() {
+				return d.Registrar
+			}
+			return ""
+		},
 		Domain: own.first, Ours: own.Domain, Scrubbed: policy.Withheld,
 		UpstreamOf: func(a netip.Addr) string { return trunks.UpstreamOf(netip.AddrPortFrom(a, 0)) },
 		Upstream: func(name string) (up route.Upstream, ok bool) {

@@ -32,6 +32,33 @@ func Scrub(req *sip.Message, s *sip.Splice, trusted bool, ours func(realm string
 	}
 }
 
+// ScrubUser cuts from a user's request to an upstream what only servers on the way may say: who diverted it (carriers
+// bill by RFC 5806 and RFC 7044), whom it was for, which service it asks, and signatures in our name (RFC 8224).
+func ScrubUser(req *sip.Message, s *sip.Splice) {
+	for _, f := range req.Fields() {
+		if f.Header == sip.Other && presumed(req.Name(f)) {
+			s.Remove(f)
+		}
+	}
+}
+
+// presumed are names of headers that users are no authority for.
+func presumed(name string) bool {
+	switch name[0] | 0x20 {
+	case 'd':
+		return sip.EqualFold(name, "Diversion")
+	case 'h':
+		return sip.EqualFold(name, "History-Info")
+	case 'i':
+		return sip.EqualFold(name, "Identity") || sip.EqualFold(name, "Identity-Info")
+	case 'n', 'y':
+		return len(name) == 1 // Identity-Info, Identity
+	case 'p':
+		return sip.EqualFold(name, "P-Called-Party-ID") || sip.EqualFold(name, "P-Preferred-Service") || sip.EqualFold(name, "P-Asserted-Service")
+	}
+	return false
+}
+
 // ScrubResponse cuts from a response of somebody who is no trusted neighbour what only those may say.
 func ScrubResponse(resp *sip.Message, s *sip.Splice) {
 	scrubIdentity(resp, s)
@@ -60,13 +87,17 @@ func spent(value string, ours func(realm string) bool) bool {
 	return err != nil || ours(c.Realm)
 }
 
-// Withheld reports whether lines of that name never leave when a user sent them (see Scrub).
-func Withheld(name string) bool {
+// Withheld reports whether lines of that name never leave when a user sent them (see Scrub), or not to an
+// upstream (see ScrubUser).
+func Withheld(name string, upstream bool) bool {
+	if name == "" {
+		return false
+	}
 	switch sip.HeaderNamed(name) {
 	case sip.PAssertedIdentity, sip.PPreferredIdentity, sip.RemotePartyID:
 		return true
 	}
-	return reserved(name)
+	return reserved(name) || upstream && presumed(name)
 }
 
 // reserved are names that are kept for use between trusted neighbours.

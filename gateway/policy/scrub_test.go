@@ -49,6 +49,34 @@ func TestScrub(t *testing.T) { // RFC 3325 §6, RFC 7315 §5
 	}
 }
 
+// attack: a browser's Diversion makes a carrier bill somebody else (RFC 5806 §9.1); nobody but servers may say it.
+func TestScrubUser(t *testing.T) {
+	cut := []string{
+		"Diversion: <sip:+4930@b.example>;reason=unconditional", "diversion: <sip:2@b.example>", "History-Info: <sip:1@b.example>;index=1", "P-Called-Party-ID: <sip:1@b.example>",
+		"P-Preferred-Service: urn:urn-7:3gpp-service.x", "P-ASSERTED-SERVICE: urn:urn-7:3gpp-service.x", "Identity: a.b.c", "y: a.b.c", "Identity-Info: <https://x>", "n: <https://x>",
+	}
+	kept := []string{"Divert: x", "History: x", "P-Called: x", "X-Diversion: x", "Identity-Other: x", "k: replaces", "Referred-By: <sip:a@b.example>"}
+	m := newRoom(t).request("INVITE", "", alice, bob, append(append([]string{}, cut...), kept...)...)
+	s := m.Splice()
+	ScrubUser(m, &s)
+	got := string(s.Append(nil))
+	for _, l := range cut {
+		name, _, _ := strings.Cut(l, ":")
+		if strings.Contains(got, "\r\n"+l+"\r\n") || !Withheld(name, true) || Withheld(name, false) {
+			t.Errorf("%s: left, or withheld from others than upstreams", l)
+		}
+	}
+	for _, l := range kept {
+		name, _, _ := strings.Cut(l, ":")
+		if !strings.Contains(got, "\r\n"+l+"\r\n") || Withheld(name, true) {
+			t.Errorf("%s: lost", l)
+		}
+	}
+	if !Withheld("p-asserted-identity", false) {
+		t.Error("P-Asserted-Identity leaves")
+	}
+}
+
 func TestScrubNothing(t *testing.T) {
 	m := newRoom(t).request("INVITE", "", alice, bob, "Contact: <sip:x@y.invalid>")
 	if got := scrubbed(t, false, "Contact: <sip:x@y.invalid>"); got != m.String() {

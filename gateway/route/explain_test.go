@@ -24,7 +24,7 @@ func site() *Site {
 			}
 			return ""
 		},
-		Scrubbed: func(name string) bool { return sameName(name, "P-Asserted-Identity") },
+		Scrubbed: func(name string, _ bool) bool { return sameName(name, "P-Asserted-Identity") },
 	}
 }
 
