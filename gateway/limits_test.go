@@ -11,7 +11,7 @@ import (
 func roomLimits(c *Config) string {
 	return fmt.Sprintf("%+v", []any{
 		c.transactionLimits(), c.floodLimit(), c.loginLimit(), c.nonceLimits(), c.registrarLimits(), c.proxyLimits(),
-		c.webLimits(), c.socketLimits(),
+		c.webLimits(), c.socketLimits(), c.relayLimits(),
 	})
 }
 

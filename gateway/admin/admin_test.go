@@ -70,7 +70,7 @@ func full() fixed {
 		Requests:  map[string]uint64{"INVITE": 9, "MADE-UP": 1, "X": 2, "OTHER": 4},
 		Responses: map[string]uint64{"2xx": 8}, Drops: map[string]uint64{"stray_response": 2},
 		Refused: map[string]uint64{"half_open": 14}, Events: map[string]uint64{"failover": 15}, Limited: map[string]uint64{"user_invites": 16},
-		Registered: map[string]uint64{"carrier": 1},
+		Registered: map[string]uint64{"carrier": 1}, Relayed: 24, RelayEvents: map[string]uint64{"registered": 25},
 		Upstreams: []Upstream{
 			{Name: "pbx", Hop: "10.0.0.1:5060/tcp", Up: true, Calls: 17, Downs: 18, Probe: 20 * time.Millisecond},
 			{Name: "pbx", Hop: "10.0.0.2:5060"},
