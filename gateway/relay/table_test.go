@@ -202,7 +202,7 @@ func TestFullAOR(t *testing.T) {
 	if r.Len() != 10 || r.Counters[Evicted].Load() != 4 {
 		t.Errorf("%d bindings, %d evicted", r.Len(), r.Counters[Evicted].Load())
 	}
-	for i := range 14 {
+	for i := range 40 {
 		r.register(t, f, "alice", fmt.Sprintf("<sip:a@%d.invalid>;expires=60", i), nil)
 		r.register(t, f, "alice", fmt.Sprintf("<sip:a@%d.invalid>;expires=0", i), nil)
 	}

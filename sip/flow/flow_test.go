@@ -136,3 +136,18 @@ func TestIdentityIsPerFlow(t *testing.T) {
 		t.Error("identities are mixed up")
 	}
 }
+
+func TestForget(t *testing.T) {
+	f := &Flow{}
+	f.AuthenticatedAs("a@example.com")
+	f.AuthenticatedAs("b@example.com")
+	held := f.AORs()
+	f.Forget("a@example.com")
+	f.Forget("nobody@example.com")
+	if f.Is("a@example.com") || !f.Is("b@example.com") || !f.Proven() || held[0] != "a@example.com" {
+		t.Errorf("left %v, held %v", f.AORs(), held)
+	}
+	if f.Forget("b@example.com"); f.Proven() {
+		t.Error("proven by nobody")
+	}
+}
