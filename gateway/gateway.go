@@ -90,7 +90,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	}
 	g.core = &core{own: own, log: log}
 	transactions := cfg.transactionLimits()
-	transactions.User, transactions.OnPanic = g.core, g.panicked
+	transactions.User, transactions.OnPanic, transactions.Wasted = g.core, g.panicked, g.wasted
 	g.transactions = transaction.NewTable(transactions)
 	g.probes = newProbes()
 	g.trunks = trunk.NewSet(trunk.Config{
@@ -155,7 +155,7 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 	id := newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys)
 	c.Router, c.Network, c.Identity, c.Terms = g.core.router, g.network, id, g.termsOf(id)
 	c.Authenticate, c.Caller, c.Bound, c.Agents = g.core.prove, own.caller, g.bound, g.relayed
-	c.Branch, c.Relay, c.Finished, c.Panicked = g.leave, g.relay, g.finished, g.panicked
+	c.Branch, c.Relay, c.Finished, c.Wasted, c.Panicked = g.leave, g.relay, g.finished, g.wasted, g.panicked
 	g.proxy = proxy.New(c)
 	g.core.proxy = g.proxy
 	return nil
@@ -215,6 +215,9 @@ func (g *Gateway) receive(m *sip.Message, from *flow.Flow) {
 	}
 	g.transactions.Receive(m, from)
 }
+
+// wasted is told of what a peer sent in vain.
+func (g *Gateway) wasted(from *flow.Flow) { g.flood.Waste(from) }
 
 // Ready is closed once everything that is to be listened on is open.
 func (g *Gateway) Ready() <-chan struct{} { return g.ready }

@@ -65,6 +65,40 @@ func TestHostileFloods(t *testing.T) {
 	}
 }
 
+// TestHostileWaste: a user who sends thousands of messages that serve nobody is closed with 1008; nobody answers those,
+// so no limit of pending requests holds them back (RFC 3261 §17.1.1.2, §17.2.3).
+func TestHostileWaste(t *testing.T) {
+	for name, text := range map[string]func(p *hostilePeer) string{
+		"ACK": func(p *hostilePeer) string { return p.out("ACK", bobURI, aliceURI, bobURI).String() },
+		"responses": func(p *hostilePeer) string {
+			return strings.Replace(p.out("INVITE", bobURI, aliceURI, bobURI).String(), "INVITE "+bobURI+" SIP/2.0", "SIP/2.0 200 OK", 1)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newHostileRig(t, "")
+			for _, kind := range []sip.Transport{sip.WS, sip.TCP} {
+				p := r.open(kind).on(t).register("mallory")
+				for range 20_000 {
+					if p.write(text(p)) != nil {
+						break
+					}
+				}
+				for {
+					it := p.item("the end")
+					if it.end && kind == sip.WS && it.code != 1008 && it.code != 1006 { // a reset can overtake the close frame
+						t.Errorf("closed with %d", it.code)
+					}
+					if it.end {
+						break
+					}
+				}
+				r.alive(t)
+			}
+			r.until(t, "two flows were closed for flooding", func() bool { return r.g.Snapshot().FlowsClosed["flood"] == 2 })
+		})
+	}
+}
+
 // TestHostileStateless: before somebody has proved who he is nothing is kept of what he
 // sends: no transaction, no call, no goroutine, no memory to speak of.
 func TestHostileStateless(t *testing.T) {

@@ -29,6 +29,11 @@ const (
 	// addressShare is how many UDP peers at the limit one address may stand for: a NAT has many
 	// phones behind it, and an attacker with one address has 65,535 ports.
 	addressShare = 32
+
+	// What a client that has proved itself may send that is of no use to anybody: late answers and ACKs of calls that
+	// are over come in hundreds after a restart, not in thousands.
+	wasteEvery = time.Second / 200
+	wasteBurst = 1000 * wasteEvery
 )
 
 // ErrFlood is the answer to a peer that has proved nothing and goes on too fast.
@@ -45,6 +50,7 @@ type Flood struct {
 
 	peers     cells
 	addresses cells
+	wasted    cells
 	Stats     FloodStats
 }
 
@@ -57,7 +63,7 @@ type FloodStats struct {
 // NewFlood returns the limit with nothing used up; now is nil for time.Now.
 func NewFlood(limit FloodLimit, now func() time.Time) *Flood {
 	every := time.Second / time.Duration(limit.Rate)
-	return &Flood{every: every, burst: time.Duration(limit.Burst) * every, peers: newCells(now), addresses: newCells(now)}
+	return &Flood{every: every, burst: time.Duration(limit.Burst) * every, peers: newCells(now), addresses: newCells(now), wasted: newCells(now)}
 }
 
 // Admit is the step of admission that comes first. On UDP, where there is nothing to close, a peer that goes
@@ -93,6 +99,23 @@ func (l *Flood) Stray(from *flow.Flow) bool {
 	over := l.Admit(nil, from) != nil
 	l.Charge(from)
 	return !over
+}
+
+// Waste charges a connection whose peer has proved itself with a message that went nowhere and that nobody answers, and
+// closes it when it sends nothing else. Others pay before (Stray); upstreams do not, nor do UDP peers, who are no connection.
+func (l *Flood) Waste(from *flow.Flow) {
+	if datagram(from) || from.Upstream() != "" || !from.Proven() {
+		return
+	}
+	now, until := int64(l.wasted.since()), int64(0)
+	l.wasted.update(l.key(from), func(c *cell) {
+		c.until = max(c.until, now) + int64(wasteEvery)
+		until = c.until
+	})
+	if time.Duration(until-now) > wasteBurst && from.Live() {
+		l.Stats.Closed.Add(1)
+		from.Close(sip.CloseFlood)
+	}
 }
 
 // forgeable reports whether anybody can send in the peer's name and be charged for it.

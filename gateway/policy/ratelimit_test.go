@@ -210,6 +210,42 @@ func TestFloodSparesProvenAndUpstream(t *testing.T) {
 	}
 }
 
+// Who has logged in may send a thousand useless messages at once and 200 a second for ever, and not more; an upstream
+// and a UDP peer, in whose name others may send, may.
+func TestWaste(t *testing.T) {
+	r := newRoom(t)
+	f, c := r.open(sip.WS, "198.51.100.1:4000")
+	r.register(f, "alice", "example.org")
+	waste := func(n int, f *flow.Flow) {
+		for range n {
+			r.flood.Waste(f)
+		}
+	}
+	waste(1000, f)
+	for range 2000 {
+		r.now = r.now.Add(time.Second / 200)
+		waste(1, f)
+	}
+	if c.closed != "" {
+		t.Fatalf("closed within the limit: %q", c.closed)
+	}
+	other, oc := r.open(sip.WS, "198.51.100.1:4001")
+	r.register(other, "bob", "example.org")
+	waste(1, f)
+	if c.closed != sip.CloseFlood || r.flood.Stats.Closed.Load() != 1 {
+		t.Errorf("closed: %q, counted %d; want flood, once", c.closed, r.flood.Stats.Closed.Load())
+	}
+	waste(1000, other)
+	pbx, pc := r.open(sip.TCP, "192.0.2.50:5060")
+	r.source.Mark(pbx)
+	udp, uc := r.open(sip.UDP, "198.51.100.2:5060")
+	waste(5000, pbx)
+	waste(5000, udp)
+	if oc.closed != "" || pc.closed != "" || uc.closed != "" {
+		t.Errorf("closed: another %q, the upstream %q, the UDP peer %q", oc.closed, pc.closed, uc.closed)
+	}
+}
+
 func TestWrongPasswordsOnAProvenFlowCount(t *testing.T) {
 	r := newRoom(t)
 	f := r.ws()

@@ -15,10 +15,10 @@ func (p *Proxy) Ack(m *sip.Message, from *flow.Flow) {
 	r, err := p.readRoutes(m)
 	switch {
 	case err != nil || !r.pair && p.bare(m, from, &r) != nil:
-		p.Counters.drop(DropAckNoToken)
+		p.wasteAck(DropAckNoToken, from)
 		return
 	case m.MaxForwards() <= 0:
-		p.Counters.drop(DropAckHops)
+		p.wasteAck(DropAckHops, from)
 		return
 	}
 	if r.bare || p.isParty(r.src, from) {
@@ -26,11 +26,19 @@ func (p *Proxy) Ack(m *sip.Message, from *flow.Flow) {
 		return
 	}
 	if from.Proven() || from.ID == 0 {
-		p.Counters.drop(DropAckStranger)
+		p.wasteAck(DropAckStranger, from)
 		return
 	}
 	a := &ack{p: p, m: m, from: from, route: r, unproven: true}
 	a.holdFor(waitKey{from: from.ID}, p.Times.Grace)
+}
+
+// wasteAck drops an ACK of a sender who could know that it goes nowhere.
+func (p *Proxy) wasteAck(why Drop, from *flow.Flow) {
+	p.Counters.drop(why)
+	if p.Wasted != nil {
+		p.Wasted(from)
+	}
 }
 
 // passAck finds the way as for any other in-dialog request.
@@ -54,7 +62,7 @@ func (p *Proxy) passAck(m *sip.Message, from *flow.Flow, r *route) {
 func (p *Proxy) ackUpstream(m *sip.Message, from *flow.Flow, r route) {
 	t, err := p.tokenTarget(m, &r)
 	if err != nil {
-		p.Counters.drop(DropAckBad)
+		p.wasteAck(DropAckBad, from)
 		return
 	}
 	done := func(f *flow.Flow, err error) {

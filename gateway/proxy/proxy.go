@@ -50,6 +50,9 @@ type Config struct {
 	// Ended is told of each call that leaves the call table. Optional.
 	Ended func(Call)
 
+	// Wasted is told of each ACK that cannot be passed on; it may close the flow. Optional.
+	Wasted func(from *flow.Flow)
+
 	// Panicked is told of a panic in the work for one request or in a hook; that request then ends with 500, where
 	// it has no answer yet, and nothing else does. nil: the panic goes on.
 	Panicked fault.Handler

@@ -131,30 +131,32 @@ func (tx *Client) asked(m *sip.Message) bool {
 	return n == tx.number && (method == tx.method || tx.invite && method == "CANCEL")
 }
 
-// receive takes a response that is the transaction's own by branch, CSeq and origin.
-func (tx *Client) receive(m *sip.Message) {
-	if u := tx.take(m); u != nil {
+// receive takes a response that is the transaction's own by branch, CSeq and origin; used: it said something new.
+func (tx *Client) receive(m *sip.Message) (used bool) {
+	u, used := tx.take(m)
+	if u != nil {
 		u.Response(tx, m)
 	}
+	return used
 }
 
 // take returns the user if it is to see the response.
-func (tx *Client) take(m *sip.Message) ClientUser {
+func (tx *Client) take(m *sip.Message) (u ClientUser, used bool) {
 	tx.mu.Lock()
 	defer tx.unlockAndTell()
 	tell := false
 	switch {
 	case m.Method() != tx.method:
-		tx.cancelResponseLocked(m.Status())
+		return nil, tx.cancelResponseLocked(m.Status())
 	case tx.invite:
 		tell = tx.inviteResponseLocked(m)
 	default:
 		tell = tx.otherResponseLocked(m)
 	}
 	if !tell {
-		return nil
+		return nil, false
 	}
-	return tx.user
+	return tx.user, true
 }
 
 // flowFailed: the server cannot be reached any more.

@@ -4,9 +4,11 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
 	"github.com/ringway/ringway/sip/transaction"
 )
 
@@ -369,6 +371,35 @@ func TestStrayResponses(t *testing.T) {
 		if n := r.Stats().Drops[transaction.StrayResponse]; n != 5 {
 			t.Errorf("stray_response %d, want 5", n)
 		}
+	})
+}
+
+// What serves nobody is told of, so that somebody can put an end to it; what says something new is not.
+func TestWasted(t *testing.T) {
+	wasted := 0
+	inBubbleWith(t, transaction.Config{Wasted: func(*flow.Flow) { wasted++ }}, func(r *rig) {
+		bob := r.bob(sip.UDP)
+		tx, id := r.send("INVITE", bob)
+		check := func(what string, want int, text string) {
+			t.Helper()
+			wasted = 0
+			bob.Write(text)
+			if synctest.Wait(); wasted != want {
+				t.Errorf("%s: told %d times, want %d", what, wasted, want)
+			}
+		}
+		check("180", 0, response(180, "INVITE", id))
+		check("answer to no CANCEL", 1, response(200, "CANCEL", id))
+		tx.Cancel()
+		check("answer to the CANCEL", 0, response(200, "CANCEL", id))
+		check("again", 1, response(200, "CANCEL", id))
+		check("486", 0, response(486, "INVITE", id))
+		check("again", 1, response(486, "INVITE", id))
+		check("late", 1, response(180, "INVITE", id))
+		check("stray", 1, response(200, "INVITE", id+1))
+		check("another CSeq", 1, strings.Replace(response(200, "INVITE", id), "CSeq: 1 ", "CSeq: 2 ", 1))
+		check("CANCEL of nothing", 1, request("CANCEL", branch1))
+		check("no SIP", 1, "GET / HTTP/1.1\r\n\r\n")
 	})
 }
 

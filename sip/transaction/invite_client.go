@@ -70,8 +70,11 @@ func (tx *Client) sendCancelLocked() {
 	_ = deliver(tx.flow, tx.out.AppendCancel(nil, tx.extra...))
 }
 
-func (tx *Client) cancelResponseLocked(status int) {
-	if status >= 200 && tx.cancel == cancelSent {
+// cancelResponseLocked takes a response to the CANCEL; used: it is the first.
+func (tx *Client) cancelResponseLocked(status int) (used bool) {
+	used = status >= 200 && tx.cancel == cancelSent
+	if used {
 		tx.cancel = cancelAnswered
 	}
+	return used
 }

@@ -75,6 +75,9 @@ type Config struct {
 	// response or the ACK to it; 0: 1024. Beyond: 503 without state. Peers with an Upstream
 	// name, and datagrams of unlisted flows, are not counted.
 	MaxPending int
+	// Wasted is told, with no lock held, of each message that served nobody: responses that are stray, foreign
+	// or late, a CANCEL for nothing, what is no SIP. It may close the flow. Optional.
+	Wasted func(from *flow.Flow)
 	// OnPanic is told of a panic in a transaction, which ends that transaction (ErrInternal), and in what the wheel
 	// calls (Failed, Ended, alarms of the Wheel's other users), which ends only that call. A panic in
 	// User.Request is answered 500 and goes on to the message's reader. nil: every panic goes on.
@@ -87,6 +90,7 @@ const shardCount = 64
 type Table struct {
 	// Static after construction.
 	user       User
+	wasted     func(*flow.Flow)
 	onPanic    fault.Handler
 	maxPending int
 	keys       keyer
@@ -112,7 +116,10 @@ type clientShard struct {
 
 // NewTable makes a table; nothing runs before Run.
 func NewTable(cfg Config) *Table {
-	t := &Table{user: cfg.User, onPanic: cfg.OnPanic, maxPending: cfg.MaxPending, keys: newKeyer(), wheel: NewWheel()}
+	t := &Table{user: cfg.User, wasted: cfg.Wasted, onPanic: cfg.OnPanic, maxPending: cfg.MaxPending, keys: newKeyer(), wheel: NewWheel()}
+	if t.wasted == nil {
+		t.wasted = func(*flow.Flow) {}
+	}
 	if t.maxPending == 0 {
 		t.maxPending = 1024
 	}
@@ -140,7 +147,7 @@ func (t *Table) Receive(m *sip.Message, from *flow.Flow) {
 	via := m.TopVia()
 	switch {
 	case via.Host == "":
-		t.counters.drop(BadMessage)
+		t.waste(BadMessage, from)
 	case !m.IsRequest():
 		t.receiveResponse(m, via, from)
 	case m.Method() == "ACK":
@@ -156,11 +163,17 @@ func (t *Table) Receive(m *sip.Message, from *flow.Flow) {
 // with what is wrong, without state; ACK, responses and what is no SIP are dropped.
 func (t *Table) ReceiveBad(m *sip.Message, err error, from *flow.Flow) {
 	if m == nil || !m.IsRequest() || m.Method() == "ACK" {
-		t.counters.drop(BadMessage)
+		t.waste(BadMessage, from)
 		return
 	}
 	t.counters.drop(BadRequest)
 	t.answer(m, refusal(sip.AsStatus(err)), t.keys.of(m, m.TopVia(), from), from)
+}
+
+// waste counts a message that went nowhere.
+func (t *Table) waste(why Drop, from *flow.Flow) {
+	t.counters.drop(why)
+	t.wasted(from)
 }
 
 // answer sends a response without state.
@@ -263,8 +276,8 @@ func (t *Table) receiveCancel(m *sip.Message, k key, from *flow.Flow) {
 		return
 	}
 	if tx == nil || !mayCancel(tx.Flow(), from) {
-		t.counters.drop(StrayCancel)
 		t.answer(m, sip.Reply{Status: 481}, k, from)
+		t.waste(StrayCancel, from)
 		return
 	}
 	t.answer(m, sip.Reply{Status: 200}, tx.key, from)
@@ -352,7 +365,7 @@ func (t *Table) removeServer(tx *Server) {
 func (t *Table) receiveResponse(m *sip.Message, via *sip.ViaValue, from *flow.Flow) {
 	id, _, ok := ParseBranch(via.Branch)
 	if !ok {
-		t.counters.drop(StrayResponse)
+		t.waste(StrayResponse, from)
 		return
 	}
 	s := t.clientShard(id)
@@ -360,14 +373,16 @@ func (t *Table) receiveResponse(m *sip.Message, via *sip.ViaValue, from *flow.Fl
 	tx := s.byID[id]
 	s.RUnlock()
 	if tx == nil || !tx.asked(m) {
-		t.counters.drop(StrayResponse)
+		t.waste(StrayResponse, from)
 		return
 	}
 	if !samePeer(tx.Flow(), from) {
-		t.counters.drop(ForeignResponse)
+		t.waste(ForeignResponse, from)
 		return
 	}
-	tx.receive(m)
+	if !tx.receive(m) {
+		t.wasted(from)
+	}
 }
 
 // samePeer reports whether from may go on with what was exchanged with the flow to: answer
