@@ -175,24 +175,45 @@ func (id *identity) Hops(upstream string) []proxy.Hop {
 	return hopsOf(targets)
 }
 
-// HopOf is the address that u leads to when it is one of the upstream's hops: in a dialog a PBX
-// may name another port or another of its addresses. What it may call from beside its hops is
+// HopOf is the address that u leads to when it is one of the upstream's hops, or (Beside) another port or transport of a
+// hop's host: a PBX may name one in a dialog. What it may call from beside its hops is
 // reached by the flow it came over and never dialled: u can be a user's invention.
 func (id *identity) HopOf(upstream string, u *sip.URI) (proxy.Hop, bool) {
 	host, port := u.HostPort()
 	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return id.hopByName(upstream, u)
-	}
+	byName := err != nil
 	addr = addr.Unmap()
-	if !slices.ContainsFunc(id.trunks.Targets(upstream), func(t trunk.Target) bool { return t.Addr.Addr() == addr }) {
+	h, found := proxy.Hop{Transport: pinned(u), Beside: true}, false
+	for _, t := range id.trunks.Targets(upstream) {
+		switch {
+		case byName && !strings.EqualFold(t.Hop.Host, u.Host), !byName && t.Addr.Addr() != addr:
+			continue
+		case byName && u.Port == 0:
+			port = t.Addr.Port()
+		}
+		at := netip.AddrPortFrom(t.Addr.Addr(), port)
+		if tr, ok := speaks(&t, h.Transport); ok && at == t.Addr {
+			return proxy.Hop{Addr: at, Transport: tr, Peer: t.Peer}, true
+		}
+		if !found {
+			h.Addr, found = at, true
+		}
+	}
+	if !found {
 		return proxy.Hop{}, false
 	}
-	h := proxy.Hop{Addr: netip.AddrPortFrom(addr, port), Transport: pinned(u)}
-	if t := id.trunks.Find(upstream, h.Addr, h.Transport); t != nil {
-		h.Peer = t.Peer
-	}
 	return h, true
+}
+
+// speaks reports whether a URI that asks for want, 0 for nothing, means the transport of t, and which one to take.
+func speaks(t *trunk.Target, want sip.Transport) (sip.Transport, bool) {
+	switch {
+	case want == 0 || want == t.Transport:
+		return t.Transport, true
+	case t.Transport == 0 && (want == sip.UDP || want == sip.TCP):
+		return want, true
+	}
+	return 0, false
 }
 
 // pinned is the transport that u asks of a hop, 0 for either of UDP and TCP.
@@ -202,24 +223,6 @@ func pinned(u *sip.URI) sip.Transport {
 		return 0
 	}
 	return t
-}
-
-// hopByName is the hop whose host name u has.
-func (id *identity) hopByName(upstream string, u *sip.URI) (proxy.Hop, bool) {
-	for _, t := range id.trunks.Targets(upstream) {
-		if !strings.EqualFold(t.Hop.Host, u.Host) {
-			continue
-		}
-		h := hopOf(&t)
-		if u.Port != 0 && u.Port != t.Addr.Port() {
-			h.Addr, h.Peer = netip.AddrPortFrom(t.Addr.Addr(), u.Port), nil
-		}
-		if tr := pinned(u); tr != 0 && tr != h.Transport {
-			h.Transport, h.Peer = tr, nil
-		}
-		return h, true
-	}
-	return proxy.Hop{}, false
 }
 
 // knownOf tells users who are not registered (480) from nobody (404).

@@ -35,7 +35,7 @@ func (p *Proxy) byeSurvivor(callID string, dead, alive *Party) {
 		next, _ = addrOf(alive.Routes[0])
 	}
 	if u, err := sip.ParseURI(next); err == nil {
-		id, hops = p.wayTo(alive.Upstream, id, &u)
+		id, hops = p.wayTo(alive.Upstream, callID, id, &u)
 	}
 	if len(hops) == 0 {
 		if f := p.Flows.ByID(id); f != nil {

@@ -180,7 +180,8 @@ func (r *rig) HopOf(upstream string, u *sip.URI) (Hop, bool) {
 	if port == 0 {
 		port = 5060
 	}
-	return Hop{Addr: netip.AddrPortFrom(a, port)}, true
+	t, _ := u.Transport()
+	return Hop{Addr: netip.AddrPortFrom(a, port), Beside: port >= 5080 || t == sip.TLS}, true // those are in no file
 }
 
 // Hops implements Identity.

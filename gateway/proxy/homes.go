@@ -104,17 +104,24 @@ func (h *homes) find(u *sip.URI, t sip.Transport) (id flow.ID) {
 }
 
 // wayTo is how a request in a dialog gets to u at an upstream, of which the dialog's token names
-// the flow id: over a connection, or to hops.
-func (p *Proxy) wayTo(upstream string, id flow.ID, u *sip.URI) (flow.ID, []Hop) {
+// the flow id: over a connection, or to hops. u can be a user's invention: it has nothing opened that is neither a
+// hop nor named by the upstream in that call.
+func (p *Proxy) wayTo(upstream, callID string, id flow.ID, u *sip.URI) (flow.ID, []Hop) {
 	f := p.Flows.ByID(id)
 	if hop, ok := p.Identity.HopOf(upstream, u); ok {
-		if reaches(f, &hop) {
+		open := hop
+		if t, _ := u.Transport(); t == 0 {
+			open.Transport = 0 // over a connection that is there, whatever the hop has pinned
+		}
+		if reaches(f, &open) {
 			return id, nil
 		}
-		if g := p.connection(p.homes.find(u, hop.Transport), upstream); g != nil {
+		if g := p.connection(p.homes.find(u, open.Transport), upstream); g != nil {
 			return g.ID, nil
 		}
-		return id, []Hop{hop}
+		if p.mayReach(upstream, callID, &hop) {
+			return id, []Hop{hop}
+		}
 	}
 	if f != nil {
 		return id, nil // a hop's connection, still open

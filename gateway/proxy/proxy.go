@@ -119,7 +119,7 @@ type Identity interface {
 	Own(host string, port uint16) bool
 	// Upstream is the upstream that name stands for, "" for none.
 	Upstream(name flow.Name) string
-	// HopOf is the address u leads to, when that is an address of the upstream.
+	// HopOf is the address u leads to, when that is an address of the upstream: a hop, or another port beside one.
 	HopOf(upstream string, u *sip.URI) (Hop, bool)
 	// Hops are the addresses of an upstream, best first.
 	Hops(upstream string) []Hop
@@ -151,6 +151,7 @@ type Proxy struct {
 	calls   callTable
 	invites inviteCount
 	homes   homes
+	named   named
 	shifts  shifts
 
 	minimums minimums
@@ -167,6 +168,7 @@ func New(cfg Config) *Proxy {
 	p.waiting.init()
 	p.gone.init()
 	p.homes.init()
+	p.named.init()
 	p.calls.init(cfg.MaxCalls)
 	p.shifts.init(p, p.calls.max)
 	return p
@@ -211,6 +213,7 @@ func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flo
 		p.calls.seen(req)
 	}
 	p.homes.note(from, req.TopVia())
+	p.noteNamed(r.upstream, req)
 	rc := newContext(p, tx, req, &r, targets)
 	rc.loop, rc.breadth, rc.user = loop, breadth, user
 	tx.SetUser(rc)

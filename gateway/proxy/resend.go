@@ -29,7 +29,7 @@ func (p *Proxy) sameHop(b *branch, next *sip.URI) (h Hop, open *flow.Flow, ok bo
 	case len(b.w.Hops) > 0:
 		hops = b.w.Hops[b.hop : b.hop+1]
 	case next != nil:
-		id, found := p.wayTo(b.w.Upstream, 0, next)
+		id, found := p.wayTo(b.w.Upstream, b.t.rc.req.CallID(), 0, next)
 		if len(found) == 0 {
 			open = p.connection(id, b.w.Upstream)
 			return Hop{Transport: at.Transport}, open, open != nil && open != b.to

@@ -14,6 +14,8 @@ type Hop struct {
 	Addr      netip.AddrPort
 	Transport sip.Transport // 0: UDP or TCP by the size of the request
 	Host      string        // "host[:port]" that the Request-URI gets, "" leaves its own
+	// Beside: no hop itself but another port or transport of its host.
+	Beside bool
 	// Peer is told what becomes of what is sent there. Optional.
 	Peer Peer
 }
@@ -82,8 +84,8 @@ var (
 )
 
 // tokenTarget is the destination of an in-dialog request: the user agent that the
-// token names, or its upstream. What the client wrote (Route, Request-URI) picks among
-// the upstream's own addresses and nothing else.
+// token names, or its upstream. What the client wrote (Route, Request-URI) picks among the
+// upstream's hops, and what the upstream has named in this call, and nothing else.
 func (p *Proxy) tokenTarget(req *sip.Message, r *route) (Target, error) {
 	t := Target{Name: r.dst.Name, id: r.dst.Flow, hold: p.Times.Hold, Upstream: r.dstName}
 	if req.Method() == "INVITE" {
@@ -96,7 +98,7 @@ func (p *Proxy) tokenTarget(req *sip.Message, r *route) (Target, error) {
 	if err != nil {
 		return t, errBadURI
 	}
-	t.id, t.Hops = p.wayTo(r.dstName, r.dst.Flow, &u)
+	t.id, t.Hops = p.wayTo(r.dstName, req.CallID(), r.dst.Flow, &u)
 	if len(t.Hops) == 0 && p.Flows.ByID(t.id) == nil {
 		return t, errAway
 	}
