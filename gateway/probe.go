@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ringway/ringway/gateway/proxy"
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
@@ -164,8 +165,11 @@ func hostOf(a netip.AddrPort) string { return a.Addr().Unmap().WithZone("").Stri
 
 // Response is transaction.ClientUser.
 func (p *probe) Response(_ *transaction.Client, m *sip.Message) {
-	if m.Status() >= 200 {
-		p.end(m.Status(), nil)
+	switch status := m.Status(); {
+	case proxy.Stopping(m):
+		p.end(503, nil)
+	case status >= 200:
+		p.end(status, nil)
 	}
 }
 
