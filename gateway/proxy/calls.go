@@ -13,7 +13,7 @@ import (
 )
 
 // The call table knows the dialogs that INVITEs made through us. It is passive:
-// routing never asks it, and losing it costs limits, call records and the BYE to
+// routing asks it only what is no part of a call that it knows, and losing it costs limits, call records and the BYE to
 // the survivor of a dead peer, nothing else.
 
 const defaultMaxCalls = 100_000
@@ -45,11 +45,13 @@ type call struct {
 	key  callKey
 	next *call // newer
 	prev *call // older
+	twin *call // another dialog of the same Call-ID
 	side [2]callSide
 	dead transaction.Timer
 
 	// Guarded by the table's mu.
 	shifts []*shift // that it holds
+	others []string // To tags of further 2xx to its INVITE (RFC 3261 §13.2.2.4)
 	age    transaction.Timer
 	due    time.Time // when it has been silent for too long
 	timed  bool      // by a session timer (RFC 4028)
@@ -70,6 +72,7 @@ type callTable struct {
 
 	mu     sync.Mutex
 	calls  map[callKey]*call
+	byID   map[uint64]*call // hash of the Call-ID: its newest dialog
 	oldest *call
 	newest *call
 }
@@ -80,7 +83,7 @@ func (t *callTable) init(limit int) {
 		t.max = defaultMaxCalls
 	}
 	t.seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
-	t.calls = make(map[callKey]*call)
+	t.calls, t.byID = make(map[callKey]*call), make(map[uint64]*call)
 }
 
 // key is the same whichever side sends: the tags are taken in order.
@@ -211,6 +214,8 @@ func (t *callTable) enter(c *call) (forgotten *call) {
 		t.unlinkLocked(forgotten)
 	}
 	t.calls[c.key] = c
+	id := t.hash(t.seeds[0], c.CallID)
+	c.twin, t.byID[id] = t.byID[id], c
 	c.p.Wheel.After(&c.age, time.Until(c.due), (*callAge)(c))
 	c.prev = t.newest
 	if c.prev != nil {
@@ -225,6 +230,7 @@ func (t *callTable) enter(c *call) (forgotten *call) {
 func (t *callTable) unlinkLocked(c *call) {
 	c.p.Wheel.Stop(&c.age)
 	delete(t.calls, c.key)
+	t.unlinkTwinLocked(c)
 	if c.prev != nil {
 		c.prev.next = c.next
 	} else {

@@ -197,6 +197,9 @@ func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flo
 	if err != nil {
 		return err
 	}
+	if r.pair && p.calls.contradicts(req) {
+		return errNoSuchDialog
+	}
 	targets, err := p.targets(req, from, &r)
 	if err != nil {
 		return err

@@ -364,6 +364,8 @@ func (rc *responseContext) successLocked(b *branch, m *sip.Message) {
 	if first {
 		rc.final = m.Status()
 		rc.noteCallLocked(b, m, peer)
+	} else if rc.invite && !rc.inDialog {
+		rc.p.calls.alsoAnswered(m)
 	}
 	rc.forwardLocked(b, m)
 	if !first {
