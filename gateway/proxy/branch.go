@@ -220,9 +220,7 @@ func (rc *responseContext) abandonLocked(b *branch, a answer, reason []string) {
 	b.abandoned = true
 	rc.closeBranchLocked(b)
 	rc.cancelBranchLocked(b, reason)
-	if !rc.invite {
-		b.tx.Quiet()
-	}
+	b.tx.Quiet() // it would ring there while another hop is talked to
 	rc.failWayLocked(b.t, a)
 }
 

@@ -43,8 +43,9 @@ func TestNothingIsSentToAHopThatWasGivenUp(t *testing.T) {
 	}
 }
 
-// The caller has cancelled: RFC 3261 §9.1 has the CANCEL wait for a provisional, but nothing has to be sent to provoke one.
-func TestNothingIsSentOfACallThatIsCancelled(t *testing.T) {
+// The caller has cancelled: RFC 3261 §9.1 has the CANCEL wait for a provisional. Where that was lost, sending the
+// INVITE again (§17.1.1.2 timer A) provokes another; else the phone would ring for nobody.
+func TestCancelWaitsForAProvisional(t *testing.T) {
 	bubble(t, func(r *rig) {
 		alice := r.phone("alice", "")
 		one, _ := r.trunk(sip.UDP)
@@ -52,7 +53,9 @@ func TestNothingIsSentOfACallThatIsCancelled(t *testing.T) {
 		inv := one.get("INVITE")
 		alice.cancel(invite)
 		pass(time.Second)
-		one.quiet()
+		if n := one.sent("INVITE"); n != 1 {
+			t.Errorf("%d INVITEs in the second after the CANCEL, want 1", n)
+		}
 		one.answer(inv, 180)
 		one.answer(one.get("CANCEL"), 200)
 		one.answer(inv, 487)

@@ -93,7 +93,8 @@ func (tx *Client) Start(out Outgoing) {
 }
 
 // Cancel sends a CANCEL once a provisional response has come (RFC 3261 §9.1), at once or later; extra as in
-// sip.Splice.AppendCancel. Until then the INVITE is not sent again: it would ring where nobody waits. The CANCEL's own transaction is the table's business. When no
+// sip.Splice.AppendCancel. Until then the INVITE is sent again: where only its provisional was lost, it rings for nobody.
+// The CANCEL's own transaction is the table's business. When no
 // final response follows within 64*T1 the transaction fails with ErrTimeout. A 2xx that crosses
 // it is a Response like any. Without effect after a final response and on other requests than INVITE.
 func (tx *Client) Cancel(extra ...string) {
@@ -102,7 +103,7 @@ func (tx *Client) Cancel(extra ...string) {
 	if !tx.invite || tx.cancel != noCancel || tx.state != calling && tx.state != ringing {
 		return
 	}
-	tx.cancel, tx.extra, tx.quiet = cancelWanted, slices.Clone(extra), true
+	tx.cancel, tx.extra = cancelWanted, slices.Clone(extra)
 	if tx.state == ringing {
 		tx.sendCancelLocked()
 	}
@@ -195,7 +196,7 @@ func (tx *Client) moveLocked(f *flow.Flow) {
 	tx.table.listClient(tx, f.ID)
 	tx.flow = f
 	switch {
-	case tx.state == calling && tx.quiet: // nobody wants it any more: not to ring now
+	case tx.state == calling && (tx.quiet || tx.cancel != noCancel): // nobody wants it any more: not to ring now
 		tx.failLocked(ErrTransport)
 	case tx.state == calling:
 		tx.resendLocked(tx.out.Append(nil))

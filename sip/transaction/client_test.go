@@ -233,13 +233,16 @@ func TestCancelWaitsForProvisional(t *testing.T) {
 		r.wantSent(bob, "1s ACK")
 		r.wantEvents("1s response 100", "1s response 487")
 	})
-	for _, tr := range []sip.Transport{sip.WS, sip.UDP} {
-		inBubble(t, func(r *rig) { // none comes: timer B; timer A does not go on, lest it ring where nobody waits
+	for tr, sent := range map[sip.Transport][]string{
+		sip.WS:  {"INVITE"},
+		sip.UDP: {"INVITE", "500ms INVITE", "1.5s INVITE", "3.5s INVITE", "7.5s INVITE", "15.5s INVITE", "31.5s INVITE"}, // timer A goes on: a provisional that was lost would leave it ringing
+	} {
+		inBubble(t, func(r *rig) { // none comes: timer B
 			bob := r.bob(tr)
 			tx, _ := r.send("INVITE", bob)
 			tx.Cancel()
 			r.wait(time.Minute)
-			r.wantSent(bob, "INVITE")
+			r.wantSent(bob, sent...)
 			r.wantEvents("32s failed: transaction timed out")
 		})
 	}
