@@ -52,9 +52,89 @@ func (c *compiler) doubtful(m *Match, cond *condition) {
 	if i := strings.IndexByte(m.Prefix, '%'); i >= 0 && len(m.Prefix) > i+2 {
 		c.warningf("match.prefix", "escapes are undone before a user is looked at; write the characters themselves")
 	}
+	c.numbers(m)
+	c.caller(m, cond)
 	if !plain(m.Prefix) {
 		c.errorf("match.prefix", "has control characters; no user has")
 	}
+}
+
+// numbers warns of users that no number is.
+func (c *compiler) numbers(m *Match) {
+	if cut := strings.NewReplacer("-", "", ".", "", "(", "", ")", "", " ", "").Replace(m.Prefix); cut != m.Prefix && number(cut) {
+		c.warningf("match.prefix", "separators are cut from numbers before they are looked at; write "+cut)
+	}
+	for _, k := range [...]struct{ key, text string }{{"match.prefix", m.Prefix}, {"match.user", strings.TrimPrefix(m.User, "^")}} {
+		if rest, is := withoutScheme(k.text); is {
+			c.warningf(k.key, "a user has no scheme before it; write "+rest)
+		} else if at := strings.IndexByte(k.text, '@'); at >= 0 {
+			c.warningf(k.key, "a user ends before '@', and its domain is a condition of its own; write "+k.text[:at]+" here and the rest into domain")
+		}
+	}
+}
+
+// withoutScheme cuts "sip:", "sips:" or "tel:" off.
+func withoutScheme(s string) (rest string, is bool) {
+	for _, scheme := range []string{"sip:", "sips:", "tel:"} {
+		if len(s) >= len(scheme) && sip.EqualFold(s[:len(scheme)], scheme) {
+			return s[len(scheme):], true
+		}
+	}
+	return s, false
+}
+
+// caller warns of patterns that no user@host, its host in lower case, fits.
+func (c *compiler) caller(m *Match, cond *condition) {
+	p := cond.regexps[1]
+	if p == nil {
+		return
+	}
+	if rest, is := withoutScheme(strings.TrimPrefix(m.Caller, "^")); is {
+		c.warningf("match.caller", "a caller is user@host without a scheme; write ^"+rest)
+		return
+	}
+	if at := strings.LastIndexByte(m.Caller, '@'); at >= 0 && !p.all {
+		if _, host := capitals(p.tree, false); host {
+			c.warningf("match.caller", "hosts are compared in lower case; write "+m.Caller[:at]+strings.ToLower(m.Caller[at:]))
+		}
+		return
+	}
+	if re := p.tree; re.Op == syntax.OpConcat && re.Sub[0].Op == syntax.OpBeginText && re.Sub[len(re.Sub)-1].Op == syntax.OpEndText && !mayHold(re, '@') {
+		c.warningf("match.caller", "a caller is user@host, so only tel: numbers can fit; write "+strings.TrimSuffix(m.Caller, "$")+"@")
+	}
+}
+
+// capitals reports whether an expression asks for upper-case letters behind an '@'.
+func capitals(re *syntax.Regexp, behind bool) (at, found bool) {
+	if re.Op == syntax.OpLiteral && re.Flags&syntax.FoldCase == 0 {
+		for _, r := range re.Rune {
+			found = found || behind && 'A' <= r && r <= 'Z'
+			behind = behind || r == '@'
+		}
+	}
+	for _, s := range re.Sub {
+		var is bool
+		behind, is = capitals(s, behind)
+		found = found || is
+	}
+	return behind, found
+}
+
+// mayHold reports whether a text that fits can have r in it.
+func mayHold(re *syntax.Regexp, r rune) bool {
+	switch re.Op {
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return true
+	case syntax.OpLiteral:
+		return slices.Contains(re.Rune, r)
+	case syntax.OpCharClass:
+		for i := 0; i < len(re.Rune); i += 2 {
+			if re.Rune[i] <= r && r <= re.Rune[i+1] {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(re.Sub, func(s *syntax.Regexp) bool { return mayHold(s, r) })
 }
 
 // dialled reports whether an expression begins as a number does and has no anchors.
