@@ -26,6 +26,7 @@ func (c *Config) validate(d *decoder) {
 	c.validateListen(d)
 	c.validateTLS(d)
 	c.validateUpstreams(d)
+	c.validateOwnHops(d)
 	c.validateRoutes(d)
 	c.validateLimits(d)
 	if err := checkStateDir(c.StateDir); err != nil {
@@ -160,7 +161,7 @@ func checkStateDir(dir string) error {
 	case err == nil && !info.IsDir():
 		return fmt.Errorf("%s is no directory", dir)
 	case err == nil:
-		return nil
+		return checkKeys(dir)
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
@@ -181,6 +182,8 @@ func (c *Config) warn(d *decoder) {
 	}
 	c.warnListen(d)
 	c.warnUpstreams(d)
+	c.warnNetworks(d)
+	c.warnPrivacy(d)
 	for i, p := range d.users {
 		if p.password != "" {
 			d.problem(p.path, "a password in plain text; `ringway user hash %s@%s` prints the hashes to write in its place", c.Users[i].Name, c.Users[i].Realm)
@@ -193,6 +196,8 @@ func (c *Config) warn(d *decoder) {
 	}
 	if c.StateDir == "" {
 		d.problem("state_dir", "not set: keys are new at each start, so calls that are up then cannot be hung up after a restart")
+	} else if _, err := os.Stat(c.StateDir); errors.Is(err, os.ErrNotExist) {
+		d.problem("state_dir", "%s does not exist yet, and a start fails without it; make it for the user that the gateway runs as, or let systemd (StateDirectory=)", c.StateDir)
 	}
 	if d.leaf != nil {
 		c.warnCertificate(d)

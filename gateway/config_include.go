@@ -3,7 +3,6 @@ package gateway
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -67,7 +66,7 @@ func (d *decoder) match(pattern string) ([]string, error) {
 // includes reads the files that the main one names.
 func (d *decoder) includes(c *Config) {
 	for _, name := range d.files[1:] {
-		data, err := os.ReadFile(name)
+		data, err := readRegular(name, maxInclude)
 		if err != nil {
 			d.addAt(d.where("include"), "include", err.Error())
 			continue

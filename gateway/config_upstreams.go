@@ -183,6 +183,9 @@ func (c *Config) finishAuth(d *decoder) {
 		if err := CheckUserName(u.Name); err != nil {
 			d.problem(a.path+".user", "%v", err)
 		}
+		if other := c.sameAuth(a.upstream); other != "" {
+			d.problem(a.path+".user", "%s is the name of upstream %s already; each needs one of its own", u.Name, other)
+		}
 		p := pendingUser{path: a.path, password: a.password, ok: true}
 		c.finishUser(d, u, &p)
 		for _, other := range c.Users {

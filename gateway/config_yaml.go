@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/x509"
 	"errors"
@@ -77,6 +78,7 @@ type keys map[string]func(path string, n ast.Node)
 
 func (d *decoder) parse(data []byte) ast.Node {
 	d.anchors = map[string]ast.Node{}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // as some editors write
 	if line := tooDeep(data); line > 0 {
 		d.add(&token.Position{Line: line, Column: 1}, "", "brackets are nested too deeply; this is no configuration")
 		return nil

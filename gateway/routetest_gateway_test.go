@@ -22,7 +22,7 @@ upstreams:
   c: { hops: [ "sip:203.0.113.11;transport=udp" ], health: off, trusted: false, ruri_host: keep }
 routes:
   - { name: premium, match: { prefix: "0900" }, reject: 403 No premium numbers }
-  - { name: tidy, match: { prefix: "07" }, to: pbx, rewrite: { prefix: "9", asserted: { display: Desk } } }
+  - { name: tidy, match: { prefix: "07" }, to: pbx, rewrite: { prefix: "9", asserted: { display: Desk }, set: { Diversion: "<sip:desk@example.com>" } } }
   - { name: out, match: "^0", to: c, rewrite: { e164: "49", from: { user: "4930" } } }
   - { name: hidden, match: { prefix: "*31*" }, to: c, rewrite: { strip: 4, privacy: id } }
   - { name: always, match: "^carol$", to: c, always: true }
@@ -55,7 +55,7 @@ func TestRouteTestTellsTheTruth(t *testing.T) {
 		// RFC 3261 §19.1.1, §8.2.2.1
 		{From: "alice", To: "sip:12@example.com?X=1"}, {From: "alice", To: "tel:+49301"}, {From: "nobody", To: "tel:+49301"}, {From: "nobody", To: "sip:0301234@example.com?X=1"},
 		// Headers.
-		{From: "alice", To: "0301234", Headers: lines("Diversion: <sip:1@b.example>", "X-A: 1", "P-Asserted-Identity: <sip:boss@example.com>")}, {From: "alice", To: "07123", Headers: lines("History-Info: <sip:1@b.example>;index=1", "Privacy: id")},
+		{From: "alice", To: "0301234", Headers: lines("Diversion: <sip:1@b.example>", "X-A: 1", "P-Asserted-Identity: <sip:boss@example.com>")}, {From: "alice", To: "07123", Headers: lines("Diversion: <sip:1@b.example>", "History-Info: <sip:1@b.example>;index=1", "Privacy: id")},
 		{From: "alice", To: "sip:600@203.0.113.1", Headers: lines("P-Called-Party-ID: <sip:1@b.example>")}, {From: "dave@kept.example", To: "600@kept.example", Headers: lines("Diversion: <sip:1@b.example>", "X-A: 1")},
 		{From: "alice", To: "77bob", Registered: true, Headers: lines("Diversion: <sip:1@b.example>", "Remote-Party-ID: <sip:b@b.example>")},
 		{From: "+4411@c.example", To: "+49301", Source: "c", Headers: lines("Diversion: <sip:1@b.example>", "P-Asserted-Identity: <sip:1@c.example>")},
