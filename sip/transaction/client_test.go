@@ -252,7 +252,7 @@ func TestCancelWaitsForProvisional(t *testing.T) {
 		r.wait(time.Second)
 		tx.Cancel()
 		r.wait(9 * time.Second)
-		r.wantSent(bob, "INVITE", "500ms INVITE")
+		r.wantSent(bob, "INVITE", "500ms INVITE", "1.5s INVITE", "3.5s INVITE", "7.5s INVITE")
 		bob.Write(response(180, "INVITE", id))
 		r.wait(time.Second)
 		r.wantSent(bob, "10s CANCEL", "10.5s CANCEL")
