@@ -174,7 +174,7 @@ func (g *Gateway) events() map[string]uint64 {
 		"dead_peer_bye": c.DeadPeerByes.Load(), "vias_mended": c.ViasMended.Load(), "reopened": c.Reopened.Load(), "forged_token": c.ForgedTokens.Load(),
 		"call_expired": c.CallsExpired.Load(), "call_forgotten": c.CallsForgotten.Load(),
 		"login_answered": c.LoginsAnswered.Load(), "login_refused": c.LoginsRefused.Load(), "cseq_forgotten": c.ShiftsForgotten.Load(),
-		"redirected": c.Redirected.Load(), "timer_raised": c.TimersRaised.Load(),
+		"redirected": c.Redirected.Load(), "timer_raised": c.TimersRaised.Load(), "identity_withheld": g.trunks.Conflicts(),
 	}
 	for i, change := range countedChanges {
 		all["binding_"+string(change)] = g.count.changes[i].Load()

@@ -95,7 +95,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	g.probes = newProbes()
 	g.trunks = trunk.NewSet(trunk.Config{
 		Groups: cfg.Upstreams, Locator: trunk.NewLocator(cfg.Resolver.Servers, cfg.Resolver.Timeout), Prober: (*prober)(g), Changed: g.upstreamChanged,
-		Phase: g.phase,
+		Phase: g.phase, Own: own.listens, Withheld: g.identityWithheld,
 	})
 	g.wirePolicy(own, users)
 	g.wireRelay(own)

@@ -11,10 +11,11 @@ import (
 	"github.com/ringway/ringway/gateway/trunk/locate/dnstest"
 )
 
-// named runs a gateway whose one hop is a name that a DNS server of the test knows.
+// named runs a gateway whose one hop is a name that a DNS server of the test knows. That it is on the loopback is
+// the operator's word, in from: the DNS's is not believed.
 func (l *live) named(d *dnstest.Server, hop string) {
 	l.t.Helper()
-	l.start(group("health: off", hop) + fmt.Sprintf("resolver: { servers: [ %q ], timeout: 500ms }\n", d.Addr()))
+	l.start(group(fmt.Sprintf("health: off, from: [ 127.70.%d.0/24 ]", l.net), hop) + fmt.Sprintf("resolver: { servers: [ %q ], timeout: 500ms }\n", d.Addr()))
 }
 
 // knows waits until the upstream has exactly these addresses, in this order.

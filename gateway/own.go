@@ -148,3 +148,8 @@ func (o *own) caller(req *sip.Message, from *flow.Flow) string {
 // isRealm reports whether credentials for a realm are for us: realms are domains. Those of a domain whose users
 // an upstream keeps are for the upstream.
 func (o *own) isRealm(realm string) bool { return o.domains[realm] == realm && !o.kept[realm] }
+
+// listens reports whether one of our listeners is, or may be, at that very address and port.
+func (o *own) listens(at netip.AddrPort) bool {
+	return o.addrs[at.Addr().Unmap()] && o.ports[at.Port()]
+}

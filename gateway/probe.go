@@ -181,6 +181,12 @@ func (p *probe) Failed(_ *transaction.Client, err error) {
 	p.end(0, err)
 }
 
+// identityWithheld logs an address of the DNS that makes nobody an upstream (trunk.Config.Withheld).
+func (g *Gateway) identityWithheld(w trunk.Withheld) {
+	g.log.Warn().Str("upstream", w.Upstream).Str("host", w.Host).Str("addr", w.Addr.String()).Str("cause", w.Why).
+		Msg("what comes from an address that was looked up is not taken for the upstream's")
+}
+
 // upstreamChanged logs that an address of an upstream went or came (trunk.Config.Changed).
 func (g *Gateway) upstreamChanged(t trunk.Transition) {
 	defer g.panics().Catch()

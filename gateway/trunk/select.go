@@ -22,6 +22,7 @@ type Target struct {
 	// Peer is who is told what became of the try.
 	Peer *Peer
 
+	local  bool    // the machine's hosts file says so
 	tier   int     // lower ones are tried first
 	record int     // the addresses of one DNS record, or of one hop, have it in common
 	weight float64 // the record's share within the tier
@@ -194,7 +195,7 @@ func lineUp(g *Group, known func(hop int) []locate.Server) []Target {
 			if j == 0 || !sameRecord(s, &servers[j-1]) {
 				records++
 			}
-			t := Target{Upstream: g.Name, Hop: h, Addr: s.Addr, Transport: s.Transport, record: records, tier: len(out)}
+			t := Target{Upstream: g.Name, Hop: h, Addr: s.Addr, Transport: s.Transport, local: s.Local, record: records, tier: len(out)}
 			t.weight, t.each = shares(servers, j, max(h.Weight, 1))
 			if !slices.ContainsFunc(out, func(o Target) bool { return o.Addr == t.Addr && o.Transport == t.Transport }) {
 				out, levels = append(out, t), append(levels, l)

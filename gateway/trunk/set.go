@@ -35,6 +35,11 @@ type Config struct {
 	Phase func(within time.Duration) time.Duration
 	// Changed is told of each change of an address's state, in their order, by Run. Optional.
 	Changed func(Transition)
+	// Own reports whether we listen at an address. Optional.
+	Own func(netip.AddrPort) bool
+	// Withheld is told once of each address that was looked up and makes nobody an upstream. It must not call the
+	// Set. Optional.
+	Withheld func(Withheld)
 }
 
 // askAgain bounds from below how often a name is looked up.
@@ -60,9 +65,13 @@ type Set struct {
 		queue      []Transition
 	}
 
-	mu    sync.Mutex // guards known and peers; one snapshot is made at a time
+	conflicts atomic.Uint64
+
+	mu    sync.Mutex // guards what follows; one snapshot is made at a time
 	known map[*Hop]locate.Result
 	peers map[peerKey]*Peer
+
+	withheld map[string]bool // told
 }
 
 // named is a hop whose address is to be looked up.
@@ -97,6 +106,7 @@ func NewSet(cfg Config) *Set {
 	s := &Set{
 		cfg: cfg, byName: map[string]*Group{}, byHost: map[string]string{}, turns: map[string]*atomic.Uint64{},
 		woken: make(chan struct{}, 1), known: map[*Hop]locate.Result{}, peers: map[peerKey]*Peer{},
+		withheld: map[string]bool{},
 	}
 	if cfg.Phase == nil {
 		s.cfg.Phase = rand.N[time.Duration]
@@ -216,9 +226,6 @@ func (s *Set) publishLocked() {
 			t.Peer = s.peerLocked(g, t)
 			living[t.Peer.key] = true
 			n.peers = append(n.peers, t.Peer)
-			if _, taken := n.owner[t.Addr.Addr()]; !taken {
-				n.owner[t.Addr.Addr()] = g.Name
-			}
 		}
 		n.views[g.Name] = v
 		for _, p := range g.From {
@@ -227,6 +234,7 @@ func (s *Set) publishLocked() {
 	}
 	// The narrowest network says most about whose an address is.
 	slices.SortStableFunc(n.from, func(a, b owned) int { return b.prefix.Bits() - a.prefix.Bits() })
+	s.ownersLocked(n)
 	for _, one := range s.named {
 		if err := s.known[one.hop].Err; err != nil {
 			n.failed[one.hop.Host] = err

@@ -37,6 +37,8 @@ type Server struct {
 	// Name is the SRV target, or the host. A certificate is checked against the
 	// Target's host instead (RFC 5922 §4).
 	Name string
+	// Local: this machine says so (hosts(5), RFC 6761 §6.3), no DNS.
+	Local bool
 }
 
 // Result is what is known of a Target now. Servers is shared: never change it.

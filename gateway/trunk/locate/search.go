@@ -78,7 +78,11 @@ func (s *search) servers() []Server {
 		return nil
 	}
 	if addrs, local := s.local(s.name); local {
-		return s.plainOrNone(addrs, transport) // the operator's own word: no DNS is asked
+		out := s.plainOrNone(addrs, transport) // the operator's own word: no DNS is asked
+		for i := range out {
+			out[i].Local = true
+		}
+		return out
 	}
 	if s.t.Port == 0 {
 		if offers, found := s.offers(transport); found {
