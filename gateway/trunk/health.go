@@ -40,6 +40,9 @@ const (
 // busyLongest bounds the peace that a Retry-After can ask for.
 const busyLongest = 5 * time.Minute
 
+// busyProbed is the same where probes tell whether it is well: one answer must not take a hop out for long.
+const busyProbed = 30 * time.Second
+
 // health is what is known of one address; next makes the one after an event.
 type health struct {
 	state    State // never Drained: that stands beside it
@@ -80,6 +83,9 @@ func (h health) next(c *HealthConfig, e event, why string, wait time.Duration, n
 			return h
 		}
 		if wait > 0 {
+			if !c.Off {
+				wait = min(wait, busyProbed)
+			}
 			h = h.to(Busy, why, now)
 			h.until = now.Add(min(wait, busyLongest))
 			return h
