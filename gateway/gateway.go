@@ -184,6 +184,7 @@ func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, to *flow.Flow, 
 	case up != "" && t.Upstream == "":
 		g.relayed.Inward(up, t.Name, req, out)
 	case up == "" && t.Upstream != "":
+		policy.ScrubUser(req, out)
 		g.relayed.Outward(t.Upstream, from, req, out, to.Info())
 	}
 	return nil
@@ -198,6 +199,7 @@ func (g *Gateway) relay(tx *transaction.Server, resp *sip.Message, out *sip.Spli
 		policy.Withhold(resp, out)
 	}
 	if to := tx.Flow(); up.Upstream() == "" && to.Upstream() != "" {
+		policy.ScrubUser(resp, out)
 		g.relayed.Outward(to.Upstream(), up, resp, out, to.Info())
 	}
 }
