@@ -3,6 +3,7 @@ package proxy
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ringway/ringway/sip"
 )
@@ -97,7 +98,7 @@ func TestTwinsOfACallID(t *testing.T) {
 			calls := make([]*call, len(tags))
 			for i, tag := range tags {
 				c := &call{p: p, key: p.calls.key("c1", "from", tag)}
-				c.CallID, c.FromTag, c.ToTag = "c1", "from", tag
+				c.CallID, c.FromTag, c.ToTag, c.due = "c1", "from", tag, time.Now().Add(time.Hour)
 				calls[i] = c
 				p.calls.enter(c)
 			}
