@@ -37,7 +37,10 @@ func (l *live) elsewhere() *away {
 	if out, err := exec.Command("ip", "netns", "add", a.ns).CombinedOutput(); err != nil {
 		l.t.Skipf("SKIPPED: no network namespace can be made here (%v: %s): UNREACHABLE HOSTS ARE NOT TESTED", err, out)
 	}
-	l.t.Cleanup(func() { _ = exec.Command("ip", "netns", "del", a.ns).Run() })
+	l.t.Cleanup(func() {
+		_ = exec.Command("ip", "netns", "del", a.ns).Run()
+		_ = exec.Command("ip", "route", "del", "unreachable", a.other.String()).Run() // a test that failed leaves it
+	})
 	peer := a.link + "p"
 	a.ip("link", "add", a.link, "type", "veth", "peer", "name", peer, "netns", a.ns)
 	a.ip("addr", "add", a.ours.String()+"/24", "dev", a.link)
@@ -57,33 +60,31 @@ func (a *away) ip(args ...string) {
 	}
 }
 
-// in runs f on a thread that is in the other host: a socket that f opens stays there.
+// in runs f on a thread that is in the other host: a socket that f opens stays there. The thread comes
+// home and lives on: with it would end the peers that it started (Pdeathsig is of a thread).
 func (a *away) in(f func()) {
 	a.l.t.Helper()
-	ns, err := os.Open("/run/netns/" + a.ns)
+	there, err := os.Open("/run/netns/" + a.ns)
 	if err != nil {
 		a.l.t.Fatal(err)
 	}
-	defer ns.Close()
-	done := make(chan error, 1)
-	var enter func()
-	enter = func() {
-		runtime.LockOSThread() // and never back: the thread ends with the goroutine
-		if unix.Gettid() == os.Getpid() {
-			go enter() // another thread: /proc shows the network of this one
-			runtime.UnlockOSThread()
-			return
-		}
-		err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
-		if err == nil {
-			f()
-		}
-		done <- err
-	}
-	go enter()
-	if err := <-done; err != nil {
+	defer there.Close()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	home, err := os.Open("/proc/thread-self/ns/net")
+	if err != nil {
 		a.l.t.Fatal(err)
 	}
+	defer home.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		a.l.t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); err != nil {
+			panic(err) // nobody may go on with a thread that is elsewhere
+		}
+	}()
+	f()
 }
 
 // A host that goes away in each of the ways a network has: nobody answers ARP, the router says that
