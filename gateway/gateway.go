@@ -186,6 +186,7 @@ func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, to *flow.Flow, 
 	case up == "" && t.Upstream != "":
 		policy.ScrubUser(req, out)
 		g.relayed.Outward(t.Upstream, from, req, out, to.Info())
+		g.lendContact(req, out, from, to, t.Upstream)
 	}
 	return nil
 }

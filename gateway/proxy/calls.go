@@ -348,6 +348,25 @@ func (c *call) leave(how string) {
 	}
 }
 
+// ContactIn is the remote target that the sender of an in-dialog request has given in its call, "" where that is not known.
+func (p *Proxy) ContactIn(req *sip.Message) string {
+	if req.ToTag() == "" {
+		return ""
+	}
+	t := &p.calls
+	k := t.key(req.CallID(), req.FromTag(), req.ToTag())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch c := t.calls[k]; {
+	case c == nil:
+		return ""
+	case req.FromTag() == c.FromTag:
+		return c.Caller.Contact
+	default:
+		return c.Callee.Contact
+	}
+}
+
 // Calls is a snapshot of the call table, oldest first.
 func (p *Proxy) Calls() []Call {
 	t := &p.calls

@@ -165,7 +165,7 @@ func (r *Relay) speaker(upstream string, f *flow.Flow, m *sip.Message) *entry {
 	var first *entry
 	for _, e := range r.table.on[f.ID] {
 		switch {
-		case e.Upstream != upstream || e.Alias == "":
+		case e.Upstream != upstream:
 		case e.AOR == from || e.AOR == to:
 			return e
 		case first == nil:
@@ -173,6 +173,27 @@ func (r *Relay) speaker(upstream string, f *flow.Flow, m *sip.Message) *entry {
 		}
 	}
 	return first
+}
+
+// Contact is what the user agent that has sent m over a flow may be called at by its registrar, whom facing
+// leads to; "" for one that is not registered there. inDialog is the Contact that it gave in m's dialog, "" for none.
+func (r *Relay) Contact(upstream string, from *flow.Flow, m *sip.Message, inDialog string, facing *sip.ConnInfo) string {
+	up := r.groups[upstream]
+	if up == nil {
+		return inDialog
+	}
+	user := r.speaker(upstream, from, m)
+	switch {
+	case user == nil:
+		return inDialog
+	case up.Alias:
+		return aliasURI(user.Alias, facing)
+	case inDialog != "":
+		return inDialog
+	}
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	return user.Contact
 }
 
 // learn keeps the Contact that a user agent gives in its calls: it differs from the registered one in

@@ -117,9 +117,8 @@ for (const mode of modes) {
       const first = await up(alice, '108');
       await alice.when((host, id) => host.calls.find((c) => c.id > id)?.state === 'up', first);
       await alice.hears(it);
-      // Asterisk refuses the NOTIFY of both libraries, which has no Contact, and waits for ever
-      await alice.hangup(first);
-      await alice.state('ended', first);
+      // neither library's NOTIFY has a Contact; with the gateway's it takes it, and hangs up by itself
+      assert.equal((await alice.state('ended', first)).end.by, 'remote');
     });
 
     behind(mode, `${a} and ${b} meet in a conference`, async (s) => {
