@@ -135,8 +135,12 @@ func (r *router) keeper(name string, req *sip.Message, first relay.Hop) ([]proxy
 func (r *router) toRegistrar(aor string, req *sip.Message, u *sip.URI, from *flow.Flow) ([]proxy.Target, error) {
 	domain := domainOf(aor)
 	name := r.relayed.Registrar(domain)
-	if err := r.relayed.MayCall(name, u); err != nil {
+	uri, err := r.relayed.Callee(name, u)
+	if err != nil {
 		return nil, err
+	}
+	if callee, err := sip.ParseURI(uri); err == nil {
+		u = &callee // whom it calls, the rules are to know
 	}
 	if rule := r.decide(req, u, domain, from); rule != nil && rule.Refusal != nil {
 		return nil, rule.Refusal
@@ -145,6 +149,7 @@ func (r *router) toRegistrar(aor string, req *sip.Message, u *sip.URI, from *flo
 	if err != nil {
 		return nil, err
 	}
+	targets[0].URI = uri
 	if b, ok := r.relayed.On(from, aor); ok && len(b.Routes) > 0 {
 		targets[0].Rewrite = func(_ *sip.Message, out *sip.Splice) error {
 			out.PushRoutes(b.Routes...) // RFC 3608 §5: the user agent's browser does not

@@ -74,13 +74,25 @@ func (r *Relay) ByAlias(upstream, user string, inDialog bool) (b Binding, known 
 	return b, true, nil
 }
 
-// MayCall says whether a relayed user's request out of a dialog may go where it points.
-func (r *Relay) MayCall(registrar string, u *sip.URI) error {
-	if r.Hosts.Own(u.Host, u.Port) || r.Hosts.Leads(registrar, u) {
-		return nil
+// Callee says whether a relayed user's request out of a dialog may go where it points, and by which Request-URI its registrar
+// finds it, "" for its own. A Contact that the registrar has accepted (attended transfer: RFC 3515, RFC 3891; Refer-To is what a
+// browser has given in the call) stands for the AOR: the registrar knows the way to all its user agents, and only
+// the one that has the dialog takes it.
+func (r *Relay) Callee(registrar string, u *sip.URI) (uri string, err error) {
+	own := r.Hosts.Own(u.Host, u.Port)
+	if own && len(u.User) == aliasLen {
+		if b, ok := r.byAlias(u.User); ok && b.Upstream == registrar {
+			return "sip:" + b.AOR, nil
+		}
+	}
+	if own || r.Hosts.Leads(registrar, u) {
+		return "", nil
+	}
+	if aor := r.table.reachedAt(registrar, u); aor != "" {
+		return "sip:" + aor, nil
 	}
 	r.Counters.add(Elsewhere)
-	return errElsewhere
+	return "", errElsewhere
 }
 
 // Inward puts back what the registrar was told in place of a user agent's Contact: the Request-URI of

@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"hash/maphash"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +45,8 @@ type entry struct {
 	Binding
 	r     *Relay
 	timer transaction.Timer
-	over  bool // no binding any more; its calls may go on
+	place uint64 // of its Contact (table.at)
+	over  bool   // no binding any more; its calls may go on
 }
 
 // table finds bindings. Its lock is a leaf but for the wheel's.
@@ -53,12 +56,15 @@ type table struct {
 	called map[string]*entry // by alias
 	on     map[flow.ID][]*entry
 	of     map[string][]*entry // by AOR, oldest first
+	at     map[uint64][]*entry // by user and host of the Contact (place)
+	seed   maphash.Seed        // of place
 	live   int
 }
 
 func (t *table) init() {
 	t.named, t.called = map[flow.Name]*entry{}, map[string]*entry{}
 	t.on, t.of = map[flow.ID][]*entry{}, map[string][]*entry{}
+	t.at, t.seed = map[uint64][]*entry{}, maphash.MakeSeed()
 }
 
 // Len is how many bindings there are now.
@@ -126,6 +132,9 @@ func (r *Relay) enter(x *Registration, f *flow.Flow, life time.Duration, hop Hop
 	}
 	if x.addr.URI != e.Contact {
 		e.Contact, e.Dialog = strings.Clone(x.addr.URI), ""
+		less(t.at, e.place, e)
+		e.place = t.place(&x.uri)
+		t.at[e.place] = append(t.at[e.place], e)
 	}
 	e.Expires, e.Hop, e.Routes = time.Now().Add(life), hop, routes
 	if x.up.Unregister {
@@ -211,7 +220,33 @@ func (t *table) removeLocked(e *entry) {
 		delete(t.called, e.Alias)
 	}
 	less(t.of, e.AOR, e)
+	less(t.at, e.place, e)
 	t.leaveFlowLocked(e)
+}
+
+// place is the same for URIs that are equal (RFC 3261 §19.1.4).
+func (t *table) place(u *sip.URI) uint64 {
+	return maphash.String(t.seed, sip.Unescape(u.User)) ^ bits.RotateLeft64(maphash.String(t.seed, strings.ToLower(u.Host)), 1)
+}
+
+// reachedAt is the AOR of an upstream that has registered u as its Contact, "" for none, and for a Contact that several
+// AORs claim: it would be anybody's.
+func (t *table) reachedAt(upstream string, u *sip.URI) (aor string) {
+	bare := *u
+	bare.Headers = ""
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for _, e := range t.at[t.place(u)] {
+		c, err := sip.ParseURI(e.Contact)
+		if c.Headers = ""; err != nil || e.over || e.Upstream != upstream || !c.Equal(&bare) {
+			continue
+		}
+		if aor != "" && aor != e.AOR {
+			return ""
+		}
+		aor = e.AOR
+	}
+	return aor
 }
 
 // Expired is transaction.Alarm: the binding's time is over, or that of what it left behind.

@@ -187,8 +187,8 @@ func TestNothingLingers(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
-		if tb := &r.table; r.Len()+len(tb.named)+len(tb.called)+len(tb.on)+len(tb.of) != 0 {
-			t.Errorf("left: %d live, %d names, %d aliases, %d flows, %d AORs", r.Len(), len(tb.named), len(tb.called), len(tb.on), len(tb.of))
+		if tb := &r.table; r.Len()+len(tb.named)+len(tb.called)+len(tb.on)+len(tb.of)+len(tb.at) != 0 {
+			t.Errorf("left: %d live, %d names, %d aliases, %d flows, %d AORs, %d places", r.Len(), len(tb.named), len(tb.called), len(tb.on), len(tb.of), len(tb.at))
 		}
 	})
 }
