@@ -81,10 +81,13 @@ func (k *registry) relay(more string) *registry {
 func (k *registry) as(t testing.TB) *registry { c := *k; c.l = k.l.as(t); return &c }
 
 // browser is a page of a user's, which has not registered yet. Each has a name of its own.
-func (k *registry) browser(name, user string) *phone {
+func (k *registry) browser(name, user string, password ...string) *phone {
 	k.l.t.Helper()
+	if password == nil {
+		password = []string{registryPasswords[user]}
+	}
 	return k.l.play(name, siptest.UAOptions{
-		Transport: sip.WS, AOR: user + "@example.com", Password: registryPasswords[user], Instance: fmt.Sprintf("urn:uuid:00000000-0000-4000-8000-%012x", name),
+		Transport: sip.WS, AOR: user + "@example.com", Password: password[0], Instance: fmt.Sprintf("urn:uuid:00000000-0000-4000-8000-%012x", name),
 	}, k.l.dialWS(), netip.AddrPort{})
 }
 
@@ -102,6 +105,14 @@ func (p *phone) registers(headers ...string) *sip.Message {
 	p.Register(600, headers...)
 	p.want("401 REGISTER")
 	return p.want("200 REGISTER")
+}
+
+// leaves is unregistered.
+func (p *phone) leaves() {
+	p.t.Helper()
+	p.Register(0)
+	p.want("401 REGISTER")
+	p.want("200 REGISTER")
 }
 
 // desk is a phone that is registered at Kamailio itself.
