@@ -152,7 +152,7 @@ func (r *router) toRegistrar(aor string, req *sip.Message, u *sip.URI, from *flo
 	targets[0].URI = uri
 	if b, ok := r.relayed.On(from, aor); ok && len(b.Routes) > 0 {
 		targets[0].Rewrite = func(_ *sip.Message, out *sip.Splice) error {
-			out.PushRoutes(b.Routes...) // RFC 3608 §5: the user agent's browser does not
+			out.PushRoutes(b.Routes...) // RFC 3608 §6.1: the user agent's browser does not
 			return nil
 		}
 	}
@@ -221,6 +221,16 @@ func (r *relayed) ByContact(req *sip.Message, from *flow.Flow) (to flow.Token, u
 	r.RouteSetLost(up)
 	to.Name = r.keys.UpstreamName(up)
 	return to, up, true, nil
+}
+
+// ServiceRoute is proxy.Agents; toRegistrar puts it on.
+func (r *relayed) ServiceRoute(req *sip.Message, from *flow.Flow) []string {
+	aor := r.own.proved(req, from)
+	if aor == "" || req.Method() == "REGISTER" {
+		return nil
+	}
+	b, _ := r.On(from, aor)
+	return b.Routes
 }
 
 // qualify answers the OPTIONS of a registrar for a user agent that it reaches by a Path of ours; that by an alias is

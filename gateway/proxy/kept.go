@@ -23,6 +23,42 @@ type Agents interface {
 	// ByContact is asked for a request within a dialog that shows no route set of ours: whom its
 	// Request-URI stands for, to.Name and to.Flow, or the upstream whose server it is.
 	ByContact(req *sip.Message, from *flow.Flow) (to flow.Token, upstream string, known bool, err error)
+	// ServiceRoute is what the registrar of the user who has sent a request out of a dialog wants it to pass (RFC 3608), which
+	// the target that is found for it is given anyhow; nil for nothing.
+	ServiceRoute(req *sip.Message, from *flow.Flow) []string
+}
+
+// preloaded takes off the Routes beyond ours of a request out of a dialog when they are the sender's Service-Route (RFC 3608 §6.1),
+// the whole of it and no more: we put it on ourselves. false: they lead where nobody told it to go.
+func (p *Proxy) preloaded(req *sip.Message, from *flow.Flow, r *route) bool {
+	if p.Agents == nil || r.path || r.strict != "" || r.upstream != "" {
+		return false
+	}
+	service := p.Agents.ServiceRoute(req, from)
+	n := 0
+	for v := range req.Values(sip.Route) {
+		if n++; n <= r.pops {
+			continue
+		}
+		if n-r.pops > len(service) || !sameRoute(v, service[n-r.pops-1]) {
+			return false
+		}
+	}
+	if n-r.pops != len(service) {
+		return false
+	}
+	r.pops, r.next = n, ""
+	return true
+}
+
+// sameRoute reports whether two Route values name one URI (RFC 3261 §19.1.4).
+func sameRoute(a, b string) bool {
+	if a == b {
+		return true
+	}
+	u, err := routeURI(a)
+	v, err2 := routeURI(b)
+	return err == nil && err2 == nil && u.Equal(&v)
 }
 
 // bare finds the other side of a dialog by the Request-URI alone, where there is nothing else.

@@ -53,7 +53,7 @@ func (p *Proxy) preprocess(req *sip.Message, from *flow.Flow) (route, error) {
 		return r, p.admitParty(req, from, &r)
 	case req.ToTag() != "" && req.Method() != "CANCEL":
 		return r, p.bare(req, from, &r)
-	case r.next != "":
+	case r.next != "" && !p.preloaded(req, from, &r):
 		return r, errForeign
 	case r.path && r.upstream == "":
 		r.path = false // a client may name its own Path; it does not route by it
