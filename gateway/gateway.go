@@ -165,7 +165,7 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, to *flow.Flow, t *proxy.Target) error {
 	up, router := from.Upstream(), g.core.router
 	believed := up != "" && router.trusts(up)
-	policy.Scrub(req, out, believed, g.core.own.isRealm)
+	policy.Scrub(req, out, believed, g.relayed.keeps(req, from, t), g.core.own.isRealm)
 	switch {
 	case t.Upstream == "":
 		if believed {

@@ -223,6 +223,18 @@ func (r *relayed) ByContact(req *sip.Message, from *flow.Flow) (to flow.Token, u
 	return to, up, true, nil
 }
 
+// keeps reports whether a request goes to the registrar of the user who sends it: it may have any credentials of his.
+func (r *relayed) keeps(req *sip.Message, from *flow.Flow, t *proxy.Target) bool {
+	if t.Upstream == "" || from.Upstream() != "" || !r.IsRegistrar(t.Upstream) {
+		return false
+	}
+	if t.Exchange != nil {
+		return true // his REGISTER
+	}
+	aor := r.own.proved(req, from)
+	return aor != "" && r.Registrar(domainOf(aor)) == t.Upstream
+}
+
 // ServiceRoute is proxy.Agents; toRegistrar puts it on.
 func (r *relayed) ServiceRoute(req *sip.Message, from *flow.Flow) []string {
 	aor := r.own.proved(req, from)

@@ -41,7 +41,7 @@ func TestScrubLeavesTheOffer(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := m.Splice()
-	Scrub(m, &out, false, func(string) bool { return true })
+	Scrub(m, &out, false, false, func(string) bool { return true })
 	got, err := sip.Parse(string(out.Append(nil)), sip.Frame)
 	if err != nil {
 		t.Fatal(err)

@@ -8,9 +8,10 @@ import (
 )
 
 // Scrub cuts from a copy to be forwarded what must not leave: credentials for our
-// realms and Bearer tokens always; what only trusted neighbours may say (RFC 3325,
-// RFC 7315) when the request came from somebody else. ours says whether a realm is one of ours.
-func Scrub(req *sip.Message, s *sip.Splice, trusted bool, ours func(realm string) bool) {
+// realms always; Bearer tokens, which name nobody whom they are for, but to keeper: the registrar of the user who sent them
+// (RFC 8898); what only trusted neighbours may say (RFC 3325, RFC 7315) when the request came from somebody else. ours says
+// whether a realm is one of ours.
+func Scrub(req *sip.Message, s *sip.Splice, trusted, keeper bool, ours func(realm string) bool) {
 	if !trusted {
 		scrubIdentity(req, s)
 	}
@@ -21,7 +22,7 @@ func Scrub(req *sip.Message, s *sip.Splice, trusted bool, ours func(realm string
 	for _, f := range req.Fields() {
 		switch f.Header {
 		case sip.Authorization, sip.ProxyAuthorization:
-			if spent(req.FieldValue(f), ours) {
+			if spent(req.FieldValue(f), keeper, ours) {
 				s.Remove(f)
 			}
 		case sip.Other:
@@ -79,9 +80,9 @@ func scrubIdentity(m *sip.Message, s *sip.Splice) {
 
 // spent reports whether an Authorization value was for us. One that cannot be
 // read may have been.
-func spent(value string, ours func(realm string) bool) bool {
+func spent(value string, keeper bool, ours func(realm string) bool) bool {
 	if !digest.IsDigest(value) {
-		return digest.IsBearer(value)
+		return !keeper && digest.IsBearer(value)
 	}
 	c, err := digest.ParseCredentials(value)
 	return err != nil || ours(c.Realm)

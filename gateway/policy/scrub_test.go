@@ -10,7 +10,7 @@ import (
 func scrubbed(t testing.TB, trusted bool, lines ...string) string {
 	m := newRoom(t).request("INVITE", "", alice, bob, lines...)
 	s := m.Splice()
-	Scrub(m, &s, trusted, func(realm string) bool { return realm == "example.org" })
+	Scrub(m, &s, trusted, false, func(realm string) bool { return realm == "example.org" })
 	return string(s.Append(nil))
 }
 
@@ -44,6 +44,23 @@ func TestScrub(t *testing.T) { // RFC 3325 §6, RFC 7315 §5
 		for _, l := range kept {
 			if !strings.Contains(got, l+"\r\n") {
 				t.Errorf("trusted %v: lost %s", trusted, l)
+			}
+		}
+	}
+}
+
+// RFC 8898 §2.1.3: a token is for the registrar that asked for it. One of a user whom we keep is for nobody behind us; credentials for
+// a realm of ours, or that may be, leave to nobody.
+func TestScrubBearer(t *testing.T) {
+	for _, keeper := range []bool{false, true} {
+		m := newRoom(t).request("REGISTER", "", alice, bob, "Authorization: bearer abc.def", "Proxy-Authorization: Bearer ghi",
+			`Proxy-Authorization: Digest username="alice", realm="example.org", nonce="n"`, "Authorization: Digest broken", "Authorization: Other x=y")
+		s := m.Splice()
+		Scrub(m, &s, false, keeper, func(realm string) bool { return realm == "example.org" })
+		got := string(s.Append(nil))
+		for line, want := range map[string]bool{"Authorization: bearer abc.def": keeper, "Proxy-Authorization: Bearer ghi": keeper, "example.org\"": false, "broken": false, "Authorization: Other x=y": true} {
+			if strings.Contains(got, line) != want {
+				t.Errorf("to the keeper %v: %s: left is not %v", keeper, line, want)
 			}
 		}
 	}
@@ -114,7 +131,7 @@ func BenchmarkScrubNothing(b *testing.B) {
 	s := m.Splice()
 	b.ReportAllocs()
 	for b.Loop() {
-		Scrub(m, &s, false, ourRealm)
+		Scrub(m, &s, false, false, ourRealm)
 	}
 }
 

@@ -83,7 +83,7 @@ func (r *Relay) Read(req *sip.Message, from *flow.Flow, aor string) (*Registrati
 	if err := x.readContact(); err != nil {
 		return nil, err
 	}
-	x.login = loginOf(req)
+	x.login = loginOf(req, aor)
 	return x, nil
 }
 
@@ -182,20 +182,20 @@ func (x *Registration) parseContact() (err error) {
 	return nil
 }
 
-// loginOf is the user whose digest credentials a REGISTER carries, "" without any.
-func loginOf(req *sip.Message) string {
+// loginOf is the user whose digest credentials a REGISTER for aor carries, "" without any.
+func loginOf(req *sip.Message, aor string) string {
 	for _, f := range req.Fields() {
 		if f.Header != sip.Authorization && f.Header != sip.ProxyAuthorization {
 			continue
 		}
 		v := req.FieldValue(f)
 		if !digest.IsDigest(v) {
-			return "\x00" // some other scheme's; all of an address count together
+			return "\x00" + aor // some other scheme's (RFC 8898); an office whose tokens expire at once is not locked out
 		}
 		if c, err := digest.ParseCredentials(v); err == nil {
 			return c.User
 		}
-		return "\x00"
+		return "\x00" + aor
 	}
 	return ""
 }
@@ -203,7 +203,7 @@ func loginOf(req *sip.Message) string {
 // MayRegister refuses a REGISTER for aor while its login is blocked here, so that the registrar
 // is not asked and bans nobody.
 func (r *Relay) MayRegister(req *sip.Message, from *flow.Flow, aor string) error {
-	login := loginOf(req)
+	login := loginOf(req, aor)
 	if login == "" || !r.Logins.Blocked(login, domainOf(aor), remote(from)) {
 		return nil
 	}
