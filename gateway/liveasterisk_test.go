@@ -206,7 +206,7 @@ func (a *asterisk) calls(whom, exten string, more ...string) string {
 	a.t.Helper()
 	id := fmt.Sprint("test", originated.Add(1))
 	a.do("Originate", append([]string{
-		"Channel", "PJSIP/ringway/" + whom, "Context", "pbx", "Exten", exten, "Priority", "1",
+		"Channel", "PJSIP/" + whom, "Context", "pbx", "Exten", exten, "Priority", "1",
 		"CallerID", "Desk <200>", "Timeout", "30000", "Async", "true", "ChannelId", id,
 	}, more...)...)
 	return a.event("Event", "Newchannel", "Uniqueid", id).Get("Channel")

@@ -88,6 +88,13 @@ func (p *phone) cut() {
 	}
 }
 
+// closes closes a browser's page (Chromium says 1001 then), and waits until the phone knows.
+func (p *phone) closes() {
+	p.t.Helper()
+	_ = p.wire.(*wsWire).c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseGoingAway, ""), time.Now().Add(patience))
+	p.cut()
+}
+
 // reconnect gives a browser that was cut a new connection.
 func (l *live) reconnect(p *phone) {
 	l.t.Helper()
@@ -232,15 +239,18 @@ func (w *wsWire) close()               { w.c.Close() }
 // browser is a registered user on a WebSocket.
 func (l *live) browser(user string) *phone {
 	l.t.Helper()
-	w := l.dialWS()
-	p := l.play(user, siptest.UAOptions{
-		Transport: sip.WS, AOR: user + "@example.com", Password: password,
-		Instance: fmt.Sprintf("urn:uuid:00000000-0000-4000-8000-%012x", user),
-	}, w, netip.AddrPort{})
-	p.Register(600)
-	p.want("401 REGISTER")
-	p.want("200 REGISTER")
+	p := l.tab(user, user+"@example.com", password, "")
+	p.registers()
 	return p
+}
+
+// tab is a page of a user's that has not registered yet; contact is the user part of its Contact, "" for the user's own.
+func (l *live) tab(name, aor, password, contact string) *phone {
+	l.t.Helper()
+	return l.play(name, siptest.UAOptions{
+		Transport: sip.WS, AOR: aor, Password: password, Contact: contact,
+		Instance: fmt.Sprintf("urn:uuid:00000000-0000-4000-8000-%012x", name),
+	}, l.dialWS(), netip.AddrPort{})
 }
 
 // udpWire is a socket that speaks to the gateway.

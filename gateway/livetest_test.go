@@ -120,6 +120,12 @@ func (l *live) start(more string) *live {
 		l.ws, l.sip, strings.Join(append([]string{"tcp://" + l.sip.String()}, l.more...), `", "`), users.String(), more))
 }
 
+// relays runs the gateway in front of a registrar that keeps a domain's users, with more about it: "key: value, ".
+func (l *live) relays(domain, hop, more string) *live {
+	return l.boot(fmt.Sprintf("admin: off\nlisten: [ \"ws://%s/ws\", \"udp://%[2]s\", \"tcp://%[2]s\" ]\n"+
+		"domains: { %s: { registrar: pbx } }\nupstreams: { pbx: { hops: [ %q ], %s health: off } }\n", l.ws, l.sip, domain, hop, more))
+}
+
 // boot runs the gateway with a configuration until the test ends.
 func (l *live) boot(yaml string) *live {
 	t := l.t

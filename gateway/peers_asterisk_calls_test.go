@@ -68,7 +68,7 @@ func pbxCallsBack(c *pbxCase) {
 
 func pbxBusy(c *pbxCase) {
 	alice := c.browser("alice")
-	alice.Request("INVITE", "103", body(chromium(c.t)))
+	c.asks(alice, "INVITE", "103", body(chromium(c.t)))
 	alice.want("486 INVITE")
 	alice.quiet()
 }
@@ -80,7 +80,7 @@ func pbxCauses(c *pbxCase) {
 		q850   int
 		status int
 	}{{1, 404}, {17, 486}, {18, 408}, {19, 480}, {21, 403}, {27, 502}, {34, 503}, {38, 500}} {
-		alice.Request("INVITE", fmt.Sprintf("200%d", cause.q850), body(chromium(c.t)))
+		c.asks(alice, "INVITE", fmt.Sprintf("200%d", cause.q850), body(chromium(c.t)))
 		m := alice.want(fmt.Sprintf("%d INVITE", cause.status))
 		if got, want := m.Named("Reason"), fmt.Sprintf("Q.850;cause=%d", cause.q850); !strings.HasPrefix(got, want) {
 			c.t.Errorf("Reason %q, want %s", got, want)
@@ -91,7 +91,7 @@ func pbxCauses(c *pbxCase) {
 
 func pbxIsCancelled(c *pbxCase) { // RFC 3261 §9.1
 	alice := c.browser("alice")
-	alice.Request("INVITE", "112", body(chromium(c.t)))
+	c.asks(alice, "INVITE", "112", body(chromium(c.t)))
 	alice.want("180 INVITE")
 	alice.Cancel()
 	alice.want("200 CANCEL")
@@ -113,7 +113,7 @@ func pbxCancels(c *pbxCase) {
 
 func pbxEarlyMedia(c *pbxCase) {
 	alice := c.browser("alice")
-	alice.Request("INVITE", "104", body(chromium(c.t)))
+	c.asks(alice, "INVITE", "104", body(chromium(c.t)))
 	m := alice.want("183 INVITE")
 	if !strings.Contains(m.Body(), "a=setup:active") {
 		c.t.Errorf("no early media:\n%s", m)
@@ -136,12 +136,12 @@ func pbxHangsUp(c *pbxCase) {
 
 func pbxRedirects(c *pbxCase) {
 	alice := c.browser("alice")
-	alice.Request("INVITE", "109", body(chromium(c.t)))
+	c.asks(alice, "INVITE", "109", body(chromium(c.t)))
 	m := alice.want("302 INVITE")
 	if !strings.Contains(m.Value(sip.Contact), "sip:101@"+c.a.at.String()) {
 		c.t.Errorf("Contact %q", m.Value(sip.Contact))
 	}
-	alice.Request("INVITE", "sip:101@"+c.a.at.String(), body(chromium(c.t))) // where it was sent
+	c.asks(alice, "INVITE", "sip:101@"+c.a.at.String(), body(chromium(c.t))) // where it was sent
 	alice.want("200 INVITE")
 	alice.InDialog("ACK")
 	alice.hangsUp()
@@ -152,14 +152,18 @@ func pbxRedirects(c *pbxCase) {
 func pbxIsRefused(c *pbxCase) {
 	alice, bob := c.browser("alice"), c.browser("bob")
 	for status, want := range map[int]string{486: "486 INVITE", 603: "403 INVITE", 480: "480 INVITE"} {
-		alice.Request("INVITE", "120", "X-Dial: "+c.reach("bob"), body(chromium(c.t)))
+		c.asks(alice, "INVITE", "120", "X-Dial: "+c.reach("bob"), body(chromium(c.t)))
 		bob.want("INVITE")
 		bob.Reply(status, "", "INVITE")
 		bob.want("ACK")
 		alice.want(want)
 	}
-	alice.Request("INVITE", "120", "X-Dial: "+c.reach("carol"), body(chromium(c.t))) // who is away
-	alice.want("480 INVITE")
+	c.asks(alice, "INVITE", "120", "X-Dial: "+c.reach("carol"), body(chromium(c.t))) // who is away
+	if c.contact == "" {
+		alice.want("480 INVITE")
+	} else {
+		alice.want("404 INVITE") // says Asterisk of who has not registered
+	}
 	alice.quiet()
 	bob.quiet()
 }

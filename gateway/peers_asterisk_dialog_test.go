@@ -17,10 +17,13 @@ var pbxDialogCases = []namedCase{
 	{"a browser transfers", pbxBlindTransfer},
 	{"a browser connects two calls", pbxAttendedTransfer},
 	{"digits", pbxDigits},
+	{"it updates", pbxUpdates},
 	{"session timers", pbxTimers},
 	{"a browser acknowledges provisional responses", pbxReliable},
 	{"it acknowledges provisional responses", pbxAcknowledges},
 	{"the socket is lost in a call", pbxReconnect},
+	{"the socket is lost while it rings", pbxReconnectRinging},
+	{"a browser goes and comes back", pbxGone},
 }
 
 // Two re-INVITEs of Asterisk's, with all that it offers, to a browser.
@@ -64,7 +67,7 @@ func pbxRefers(c *pbxCase) {
 	}
 	alice.Reply(202, "Accepted", "REFER")
 	c.notify(alice, "active", "100 Trying")
-	alice.Request("INVITE", to, body(chromium(c.t)))
+	c.asks(alice, "INVITE", to, body(chromium(c.t)))
 	alice.want("200 INVITE")
 	alice.InDialog("ACK")
 	if err := alice.UseDialog(1); err != nil {
@@ -99,13 +102,13 @@ func (c *pbxCase) notify(p *phone, state, status string, then ...string) {
 // bridged has one browser call another by way of Asterisk, until Asterisk has joined the two.
 func (c *pbxCase) bridged(p, other *phone) *sip.Message {
 	c.t.Helper()
-	p.Request("INVITE", "120", "X-Dial: "+c.reach(other.Name), body(chromium(c.t)))
+	c.asks(p, "INVITE", "120", "X-Dial: "+c.reach(other.Name), body(chromium(c.t)))
 	other.want("INVITE")
 	other.Reply(200, "", "INVITE", body(accepts(c.t)))
 	other.want("ACK")
 	m := p.want("200 INVITE")
 	p.InDialog("ACK")
-	dial := c.a.event("Event", "DialBegin", "DialString", "ringway/"+c.reach(other.Name))
+	dial := c.a.event("Event", "DialBegin", "DialString", c.reach(other.Name))
 	for _, channel := range []string{"Channel", "DestChannel"} {
 		c.a.event("Event", "BridgeEnter", "Channel", dial.Get(channel))
 	}
@@ -222,6 +225,19 @@ func pbxDigits(c *pbxCase) {
 	alice.quiet()
 }
 
+func pbxUpdates(c *pbxCase) { // RFC 3311
+	alice := c.browser("alice")
+	c.dial(alice, "116", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE")
+	m := alice.want("UPDATE")
+	var more []string
+	if m.Body() != "" {
+		more = append(more, "Content-Type: application/sdp", body(accepts(c.t)))
+	}
+	alice.Reply(200, "", "UPDATE", more...)
+	alice.hangsUp()
+	alice.quiet()
+}
+
 // RFC 4028: what the two agree on, and refresh, is none of ours.
 func pbxTimers(c *pbxCase) {
 	alice := c.browser("alice")
@@ -253,7 +269,7 @@ func pbxTimers(c *pbxCase) {
 // RFC 3262: a browser's PRACK reaches Asterisk.
 func pbxReliable(c *pbxCase) {
 	alice := c.browser("alice")
-	alice.Request("INVITE", "104", "Supported: 100rel", "Require: 100rel", body(chromium(c.t)))
+	c.asks(alice, "INVITE", "104", "Supported: 100rel", "Require: 100rel", body(chromium(c.t)))
 	m := alice.want("183 INVITE")
 	if !m.HasOption(sip.Require, "100rel") || m.Named("RSeq") == "" {
 		c.t.Fatalf("not reliable:\n%s", m)
@@ -291,10 +307,7 @@ func pbxReconnect(c *pbxCase) {
 	alice := c.browser("alice")
 	c.dial(alice, "100")
 	alice.cut()
-	c.reconnect(alice)
-	alice.Register(600)
-	alice.want("401 REGISTER")
-	alice.want("200 REGISTER")
+	c.back(alice)
 	alice.InDialog("INVITE", body(chromium(c.t)))
 	alice.want("200 INVITE")
 	alice.InDialog("ACK")
@@ -313,4 +326,54 @@ func pbxReconnect(c *pbxCase) {
 		}
 	}
 	alice.quiet()
+}
+
+// back gives a browser that was cut its next socket, which it registers over.
+func (c *pbxCase) back(p *phone) {
+	c.t.Helper()
+	c.reconnect(p)
+	p.registers()
+}
+
+// The browser that rings answers over its next socket; the one that calls takes its answer there.
+func pbxReconnectRinging(c *pbxCase) {
+	alice := c.browser("alice")
+	c.a.calls(c.reach("alice"), "113")
+	alice.want("INVITE")
+	alice.Reply(180, "", "INVITE")
+	alice.cut()
+	c.back(alice)
+	alice.Reply(200, "", "INVITE", body(accepts(c.t)))
+	alice.want("ACK")
+	alice.hangsUp()
+
+	c.asks(alice, "INVITE", "112", body(chromium(c.t)))
+	alice.want("180 INVITE")
+	alice.cut()
+	c.back(alice)
+	alice.Cancel()
+	alice.want("200 CANCEL")
+	alice.want("487 INVITE")
+	alice.quiet()
+}
+
+// Who has closed the page is no call's any more, and reachable as soon as it is open again.
+func pbxGone(c *pbxCase) {
+	alice, bob := c.browser("alice"), c.browser("bob")
+	for range 2 {
+		bob.closes()
+		c.until("bob has gone", func() bool { return c.g.Snapshot().Flows["ws"] == 1 })
+		c.asks(alice, "INVITE", "120", "X-Dial: "+c.reach("bob"), body(chromium(c.t)))
+		alice.want("480 INVITE")
+		c.back(bob)
+		c.asks(alice, "INVITE", "120", "X-Dial: "+c.reach("bob"), body(chromium(c.t)))
+		c.answers(bob)
+		alice.want("180 INVITE")
+		alice.want("200 INVITE")
+		alice.InDialog("ACK")
+		bob.hangsUp()
+		alice.isHungUp()
+	}
+	alice.quiet()
+	bob.quiet()
 }

@@ -3,7 +3,6 @@
 package gateway_test
 
 import (
-	"fmt"
 	"net/netip"
 	"os"
 	"strings"
@@ -29,7 +28,9 @@ func TestShippedAsterisk(t *testing.T) {
 			l := newNet(t)
 			c := &pbxCase{live: l, a: l.asterisk(suite, nil, "../configs/peers/asterisk")}
 			l.boot("admin: off\n" + strings.NewReplacer("127.0.0.1:5070", c.a.at.String(), "127.0.0.1:5060", l.sip.String(), "127.0.0.1:8080", l.ws.String()).Replace(string(yaml)))
-			alice, bob := c.kept("alice", "change-me-1"), c.kept("bob", "change-me-2")
+			alice, bob := c.tab("alice", "alice@example.com", "change-me-1", ""), c.tab("bob", "bob@example.com", "change-me-2", "")
+			alice.registers()
+			bob.registers()
 
 			alice.Request("INVITE", "600", body(chromium(t)))
 			alice.want("401 INVITE")
@@ -60,17 +61,4 @@ func TestShippedAsterisk(t *testing.T) {
 			l.over()
 		})
 	}
-}
-
-// kept is a browser whose user Asterisk keeps.
-func (c *pbxCase) kept(user, password string) *phone {
-	c.t.Helper()
-	p := c.play(user, siptest.UAOptions{
-		Transport: sip.WS, AOR: user + "@example.com", Password: password,
-		Instance: fmt.Sprintf("urn:uuid:00000000-0000-4000-8000-%012x", user),
-	}, c.dialWS(), netip.AddrPort{})
-	p.Register(600)
-	p.want("401 REGISTER")
-	p.want("200 REGISTER")
-	return p
 }

@@ -3,6 +3,8 @@
 package gateway_test
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -16,6 +18,8 @@ type pbxCase struct {
 	*live
 	a         *asterisk
 	transport string // between the two
+	contact   string // "" where the gateway keeps the users; else how Asterisk, which does, knows them
+	n         int    // of the case: nobody else's users have it
 }
 
 // pbxCases are played with each Asterisk, over UDP and over TCP.
@@ -26,31 +30,87 @@ type namedCase struct {
 	play func(*pbxCase)
 }
 
-// The gateway keeps the users, and Asterisk is an upstream.
+// The gateway keeps the users and Asterisk is an upstream, or Asterisk keeps them (16 has
+// no use for the Path of a contact as browsers make them up: TestAsteriskForgetsPath).
 func TestAsterisk(t *testing.T) {
 	for _, suite := range asterisks {
-		t.Run(suite, func(t *testing.T) {
-			t.Parallel()
-			a := newNet(t).asterisk(suite, nil)
-			for _, c := range pbxCases {
-				t.Run(c.name, func(t *testing.T) {
-					each(t, func(t *testing.T, transport string) {
-						l := newNet(t).start(pbxes(hop(a.at, transport)))
-						c.play(&pbxCase{live: l, a: a.as(t), transport: transport})
-						l.over()
-					})
-				})
+		for _, contact := range []string{"", "path", "alias"} {
+			if suite == "bullseye" && contact == "path" {
+				continue
 			}
-		})
+			t.Run(suite+" "+cmp.Or(contact, "trunk"), func(t *testing.T) {
+				t.Parallel()
+				a := newNet(t).asterisk(suite, map[string]string{"USERS": keptUsers(2 * len(pbxCases))})
+				for i, one := range pbxCases {
+					t.Run(one.name, func(t *testing.T) {
+						each(t, func(t *testing.T, transport string) {
+							c := &pbxCase{live: newNet(t), a: a.as(t), transport: transport, contact: contact, n: 2 * i}
+							if transport == "tcp" {
+								c.n++
+							}
+							c.up()
+							one.play(c)
+							c.over()
+						})
+					})
+				}
+			})
+		}
 	}
 }
 
-// reach is a user of the gateway as Asterisk dials it.
-func (c *pbxCase) reach(user string) string {
-	if c.transport == "udp" {
-		return c.uri(user)
+// up runs the gateway, with more about its upstream: "key: value, ".
+func (c *pbxCase) up(more ...string) *pbxCase {
+	if c.contact == "" {
+		c.start(pbxes(hop(c.a.at, c.transport)))
+	} else {
+		c.relays("example.com", hop(c.a.at, c.transport), "contact: "+c.contact+", "+strings.Join(more, ""))
 	}
-	return c.uri(user) + ";transport=" + c.transport
+	return c
+}
+
+// reach is a user, or a phone of its, as Asterisk dials it.
+func (c *pbxCase) reach(who string) string {
+	user := c.user(strings.TrimRight(who, "0123456789"))
+	switch {
+	case c.contact != "":
+		return user
+	case c.transport == "udp":
+		return "ringway/" + c.uri(user)
+	}
+	return "ringway/" + c.uri(user) + ";transport=" + c.transport
+}
+
+// user is whom a role is played by.
+func (c *pbxCase) user(role string) string {
+	if c.contact == "" {
+		return role
+	}
+	return fmt.Sprint(role, c.n)
+}
+
+// page is a browser that has not registered yet. Like JsSIP it makes up its Contact.
+func (c *pbxCase) page(role string) *phone {
+	c.t.Helper()
+	name := fmt.Sprint(role, c.n)
+	return c.tab(name, c.user(role)+"@example.com", password, fmt.Sprintf("q9f8%x", name))
+}
+
+// browser is one that is registered.
+func (c *pbxCase) browser(role string) *phone {
+	c.t.Helper()
+	p := c.page(role)
+	p.registers()
+	return p
+}
+
+// asks has a browser send a request out of a dialog, and prove who it is if Asterisk keeps it.
+func (c *pbxCase) asks(p *phone, method, target string, headers ...string) {
+	c.t.Helper()
+	p.Request(method, target, headers...)
+	if c.contact != "" {
+		p.want("401 " + method)
+	}
 }
 
 // chromium is a session description of Chromium's.
@@ -72,7 +132,7 @@ func accepts(t testing.TB) string {
 // dial has a browser call a number with Chromium's offer, and waits for the answer.
 func (c *pbxCase) dial(p *phone, number string, headers ...string) *sip.Message {
 	c.t.Helper()
-	p.Request("INVITE", number, append([]string{body(chromium(c.t))}, headers...)...)
+	c.asks(p, "INVITE", number, append([]string{body(chromium(c.t))}, headers...)...)
 	m := p.next("200 INVITE")
 	for !m.IsRequest() && m.Status() < 200 {
 		m = p.next("200 INVITE")

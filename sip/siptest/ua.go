@@ -48,6 +48,7 @@ type UAOptions struct {
 	Password  string
 	Instance  string // URN for +sip.instance, with reg-id RegID
 	RegID     int    // 0: 1
+	Contact   string // user part of the Contact; "": the AOR's
 	Manual    bool
 	Listen    bool // the gateway may dial Addr (TCP, TLS)
 }

@@ -1,6 +1,7 @@
 package siptest
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -238,7 +239,7 @@ func (u *UA) contactLocked() string {
 	} else if u.opt.Transport != sip.UDP {
 		host += ";transport=" + strings.ToLower(u.opt.Transport.String())
 	}
-	return "<sip:" + u.user + "@" + host + ">"
+	return "<sip:" + cmp.Or(u.opt.Contact, u.user) + "@" + host + ">"
 }
 
 func (u *UA) sdp() string { return "v=0\r\ns=" + u.Name + "\r\n" }
