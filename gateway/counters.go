@@ -171,7 +171,7 @@ func (g *Gateway) events() map[string]uint64 {
 		"forwarded": c.Forwarded.Load(), "ack": c.Acks.Load(), "cancel": c.Cancels.Load(), "failover": c.Failovers.Load(),
 		"moved": c.Moved.Load(), "held": c.Held.Load(), "released": c.Released.Load(), "timer_c": c.TimerC.Load(),
 		"ring_timeout": c.RingTimeouts.Load(), "dead_flow": c.DeadFlows.Load(), "ghost_answer": c.GhostAnswers.Load(),
-		"dead_peer_bye": c.DeadPeerByes.Load(), "vias_mended": c.ViasMended.Load(), "reopened": c.Reopened.Load(), "forged_token": c.ForgedTokens.Load(),
+		"dead_peer_bye": c.DeadPeerByes.Load(), "vias_mended": c.ViasMended.Load(), "reopened": c.Reopened.Load(), "forged_token": c.ForgedTokens.Load(), "stray": c.Strays.Load(),
 		"call_expired": c.CallsExpired.Load(), "call_forgotten": c.CallsForgotten.Load(),
 		"login_answered": c.LoginsAnswered.Load(), "login_refused": c.LoginsRefused.Load(), "cseq_forgotten": c.ShiftsForgotten.Load(),
 		"redirected": c.Redirected.Load(), "timer_raised": c.TimersRaised.Load(), "identity_withheld": g.trunks.Conflicts(),

@@ -14,6 +14,11 @@ import (
 
 // decide is the rule that a request goes by, nil for none.
 func (r *router) decide(req *sip.Message, u *sip.URI, domain string, from *flow.Flow) *route.Route {
+	return r.decideFor(req, u, domain, "", from)
+}
+
+// decideFor is the same for a caller other than From's; "" is From's.
+func (r *router) decideFor(req *sip.Message, u *sip.URI, domain, caller string, from *flow.Flow) *route.Route {
 	info := from.Info()
 	f := route.Facts{
 		Method: req.Method(), Domain: domain, User: route.UserOf(u),
@@ -22,7 +27,7 @@ func (r *router) decide(req *sip.Message, u *sip.URI, domain string, from *flow.
 		},
 	}
 	uses := r.rules.Uses()
-	if uses.Caller {
+	if f.Caller = caller; uses.Caller && caller == "" {
 		f.Caller = route.CallerOf(req.Value(sip.From))
 	}
 	if uses.Header {

@@ -64,6 +64,7 @@ type Counters struct {
 	Redirected      atomic.Uint64 // 3xx of upstreams followed here
 	TimersRaised    atomic.Uint64 // 422 of upstreams answered with a longer session interval
 	ForgedTokens    atomic.Uint64 // requests refused for a Path or Record-Route that we did not make so
+	Strays          atomic.Uint64 // requests refused for a To tag, or a Request-URI, of no dialog
 	TooManyInvites  atomic.Uint64 // INVITEs refused for MaxInvites
 }
 

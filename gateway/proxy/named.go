@@ -76,6 +76,7 @@ func (p *Proxy) noteNamed(upstream string, m *sip.Message) {
 	if upstream == "" {
 		return
 	}
+	p.noteSubscribed(m)
 	next := ""
 	if m.Status() == 0 {
 		if !recordsRoute(m.Method()) {

@@ -45,6 +45,9 @@ type Config struct {
 	Terms func(upstream string) *Terms
 	// Agents knows user agents whose registrar is an upstream. Optional.
 	Agents Agents
+	// Barred is asked about a request that has a To tag, but is not for the other side of a call that we know: the error to
+	// answer with where rules keep such a request for uri from that upstream. Optional.
+	Barred func(req *sip.Message, uri string, from *flow.Flow, upstream string) error
 	// Finished is told of each request that got its final response. Optional.
 	Finished func(Summary)
 	// Ended is told of each call that leaves the call table. Optional.
@@ -144,15 +147,16 @@ type Proxy struct {
 	Counters Counters
 	seed     maphash.Seed
 
-	watch   watchIndex
-	mutes   muteIndex
-	waiting waitList
-	gone    goneList
-	calls   callTable
-	invites inviteCount
-	homes   homes
-	named   named
-	shifts  shifts
+	watch      watchIndex
+	mutes      muteIndex
+	waiting    waitList
+	gone       goneList
+	calls      callTable
+	invites    inviteCount
+	homes      homes
+	named      named
+	subscribed named // dialogs of subscriptions
+	shifts     shifts
 
 	minimums minimums
 	names    sync.Map // upstream name → flow.Name
@@ -169,6 +173,7 @@ func New(cfg Config) *Proxy {
 	p.gone.init()
 	p.homes.init()
 	p.named.init()
+	p.subscribed.init()
 	p.calls.init(cfg.MaxCalls)
 	p.shifts.init(p, p.calls.max)
 	return p
@@ -183,9 +188,18 @@ func (p *Proxy) Request(tx *transaction.Server) {
 		if s == errBadToken || s == errHalfToken {
 			p.Counters.ForgedTokens.Add(1)
 		}
-		tx.Refuse(s)
+		p.refuse(tx, s)
 		p.finished(req, from, s.Code, "", time.Time{})
 	}
+}
+
+// refuse leaves no state but for an INVITE within a dialog: its ACK has no To tag of ours, and would pass for one to a 2xx.
+func (p *Proxy) refuse(tx *transaction.Server, s *sip.StatusError) {
+	if tx.Method() == "INVITE" && tx.Request().ToTag() != "" && tx.Flow().Proven() {
+		tx.Reply(&sip.Reply{Status: s.Code, Reason: s.Reason, Headers: s.Headers})
+		return
+	}
+	tx.Refuse(s)
 }
 
 func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flow) error {
@@ -197,8 +211,11 @@ func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flo
 	if err != nil {
 		return err
 	}
-	if r.pair && p.calls.contradicts(req) {
-		return errNoSuchDialog
+	if r.pair || r.bare {
+		if err := p.mayAsk(req, from, &r); err != nil {
+			p.Counters.Strays.Add(1)
+			return err
+		}
 	}
 	targets, err := p.targets(req, from, &r)
 	if err != nil {

@@ -29,6 +29,7 @@ const (
 type Table struct {
 	watchers []Watcher
 	onPanic  fault.Handler
+	first    uint64        // one below the oldest id
 	last     atomic.Uint64 // the newest id
 	open     [transports]atomic.Int64
 	opened   [transports]atomic.Uint64
@@ -49,7 +50,8 @@ func NewTable() *Table {
 	t := &Table{}
 	var b [8]byte
 	rand.Read(b[:])
-	t.last.Store(binary.BigEndian.Uint64(b[:]) >> 1)
+	t.first = binary.BigEndian.Uint64(b[:]) >> 1
+	t.last.Store(t.first)
 	for i := range t.shards {
 		t.shards[i].byID = make(map[ID]*Flow)
 		t.shards[i].byName = make(map[Name]*Flow)
@@ -200,6 +202,9 @@ func (t *Table) Closed(f *Flow, why sip.CloseReason) {
 		t.tellClosed(w, f, why)
 	}
 }
+
+// Issued reports whether id is of a flow of this table, live or not. One from before a restart is not.
+func (t *Table) Issued(id ID) bool { return uint64(id) > t.first && uint64(id) <= t.last.Load() }
 
 // ByID is the live flow of that id, or nil.
 func (t *Table) ByID(id ID) *Flow {

@@ -1,0 +1,44 @@
+package gateway
+
+import (
+	"github.com/ringway/ringway/gateway/route"
+	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
+)
+
+// What rules have to do with requests within a dialog: nothing, where it is known. A request that is for nobody whom we know
+// to be in a dialog is asked about, and keeps to what the rules say of one without a To tag.
+
+var errNotThere = sip.Refuse(403, "Forbidden: Request-URI is of no dialog that is known, and the routes lead elsewhere")
+
+// barred is proxy.Config.Barred. Who the sender is has been proved by the connection, not by From.
+func (r *router) barred(req *sip.Message, uri string, from *flow.Flow, upstream string) error {
+	u, err := sip.ParseURI(uri)
+	if err != nil {
+		return errBadURI
+	}
+	if route.UserOf(&u) == "" {
+		return nil // a server: nobody is called
+	}
+	domain, ours := r.own.Domain(u.Host, u.Port)
+	if !ours {
+		domain = r.own.first
+	}
+	callers := append(from.AORs(), "") // "": as From says
+	for _, aor := range callers {
+		asked, kept := domain, aor != "" && r.relayed.KeepsUser(aor)
+		if kept {
+			asked = domainOf(aor)
+		}
+		rule := r.decideFor(req, &u, asked, aor, from)
+		switch {
+		case rule != nil && rule.Refusal != nil:
+			return rule.Refusal
+		case kept && r.relayed.Registrar(asked) == upstream: // whatever is not refused goes there
+			return nil
+		case rule != nil && rule.To != upstream, rule == nil && ours && from.Upstream() == "":
+			return errNotThere
+		}
+	}
+	return nil
+}
