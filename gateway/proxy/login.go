@@ -95,9 +95,16 @@ func (rc *responseContext) setNumber(a *act, out *sip.Splice) error {
 		t.login = rc.p.login(a.w.Upstream)
 	}
 	k := rc.p.shifts.key(a.req.CallID(), a.req.FromTag(), a.w.Upstream)
-	t.cseq, t.left = n, rc.p.shifts.number(k, n, rc.route.shift, t.again)
-	if t.left == 0 {
+	var ok bool
+	t.cseq = n
+	t.left, ok = rc.p.shifts.number(k, sending{
+		cseq: n, base: rc.route.shift, invite: rc.invite, again: t.again, dialog: rc.inDialog && method != "BYE" || recordsRoute(method),
+	})
+	if !ok {
 		return errNumbers
+	}
+	if rc.inDialog {
+		rc.p.holdShift(k, a.req)
 	}
 	if t.left != n {
 		out.SetCSeq(t.left)
@@ -118,7 +125,7 @@ func (p *Proxy) shiftRAck(k callKey, req *sip.Message, out *sip.Splice, base uin
 	if err != nil {
 		return // the callee will say so
 	}
-	left := p.shifts.invite(k, uint32(n), base).left
+	left := p.shifts.invite(k, uint32(n), base, req.ToTag()).left
 	for _, f := range req.Fields() {
 		if f.Header == sip.RAck && left != uint32(n) {
 			out.Replace(f, rseq+" "+strconv.FormatUint(uint64(left), 10)+" "+strings.TrimLeft(method, " \t"))
@@ -151,10 +158,7 @@ func (rc *responseContext) logIn(a *act, f *flow.Flow, out *sip.Splice) error {
 	setCredentials(a.req, out, t.credentials)
 	k := rc.p.shifts.key(a.req.CallID(), a.req.FromTag(), a.w.Upstream)
 	if rc.invite {
-		rc.p.shifts.sign(k, sentInvite{t.cseq, t.left, t.credentials})
-	}
-	if rc.inDialog {
-		rc.p.holdShift(k, a.req)
+		rc.p.shifts.sign(k, sentInvite{cseq: t.cseq, left: t.left, credentials: t.credentials})
 	}
 	return nil
 }
@@ -207,7 +211,7 @@ func (p *Proxy) shiftAck(m *sip.Message, out *sip.Splice, r *route) {
 		return
 	}
 	n, _ := m.CSeq()
-	i := p.shifts.invite(p.shifts.key(m.CallID(), m.FromTag(), r.dstName), n, r.shift)
+	i := p.shifts.invite(p.shifts.key(m.CallID(), m.FromTag(), r.dstName), n, r.shift, m.ToTag())
 	if i.left != n && i.left <= maxCSeq {
 		out.SetCSeq(i.left)
 	}
@@ -228,8 +232,23 @@ func (rc *responseContext) loggedInLocked(b *branch, m *sip.Message) {
 	rc.p.shifts.keep(rc.p.shifts.key(m.CallID(), m.FromTag(), b.w.Upstream), life)
 }
 
+// noteForkLocked keeps apart which of several branches of an INVITE a callee answers: each may have left with a number of its own.
+func (b *branch) noteForkLocked(m *sip.Message) {
+	rc := b.t.rc
+	if s := m.Status(); b.try == nil || s <= 100 || s >= 300 || !rc.invite || rc.inDialog || len(rc.targets) < 2 {
+		return
+	}
+	t := b.try
+	rc.p.shifts.answered(rc.p.shifts.key(m.CallID(), m.FromTag(), b.w.Upstream), sentInvite{cseq: t.cseq, left: t.left, credentials: t.credentials}, m.ToTag())
+}
+
 // forgetLoginLocked: the request is over; what begins no dialog leaves nothing behind, unless its caller is to send it again.
 func (rc *responseContext) forgetLoginLocked(upstream string) {
+	for _, b := range rc.branches { // those of others
+		if up := b.w.Upstream; b.try != nil && up != upstream && !rc.inDialog {
+			rc.p.shifts.drop(rc.p.shifts.key(rc.req.CallID(), rc.req.FromTag(), up))
+		}
+	}
 	if rc.inDialog || rc.final < 300 && recordsRoute(rc.req.Method()) || !rc.p.renumbers(upstream, 0) {
 		return
 	}

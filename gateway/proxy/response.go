@@ -288,6 +288,7 @@ func (b *branch) Response(tx *transaction.Client, m *sip.Message) {
 	rc.mu.Lock()
 	defer rc.unlock()
 	b.tellPeer(m)
+	b.noteForkLocked(m)
 	switch status := m.Status(); {
 	case status == 100:
 		b.heardLocked()

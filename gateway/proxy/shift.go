@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,8 +10,7 @@ import (
 )
 
 // A request that an upstream challenged and that we send once more has a CSeq of its own (RFC 3261 §22.2): from then
-// on what its sender numbers n leaves with a higher number, in this dialog and this direction. shifts remember by how
-// much, for as long as the call is in the call table, a subscription for as long as it lasts. What the first request
+// on what its sender numbers n leaves with a higher number, in this dialog and this direction. shifts remember which, for as long as the call is in the call table, a subscription for as long as it lasts. What the first request
 // of a dialog added stands in our Record-Route as well (shiftParam) and outlives a restart. Whoever was forgotten beyond that
 // (Counters.ShiftsForgotten) leaves with too low a number, and is answered 500 by the upstream (§12.2.2); the other
 // side can still end the call.
@@ -27,11 +27,10 @@ type shifts struct {
 type shift struct {
 	t       *shifts
 	key     callKey
-	add     uint32 // to the number of what has not left yet
-	seen    uint32 // highest number of the sender's
-	high    uint32 // highest number that left
-	invites [3]sentInvite
+	numbers numbering
+	invites [3]sentInvite // the newest, whatever is forgotten of numbers
 	newest  int
+	forks   []sentInvite // what a To tag has answered, of an INVITE that left more than once at a time
 
 	calls int       // that it belongs to
 	until time.Time // when it is of no use any more, if no call holds it
@@ -41,7 +40,18 @@ type shift struct {
 // sentInvite is how an INVITE left: its ACK has the same number and credentials (§17.1.1.3, §22.1), its PRACK names it.
 type sentInvite struct {
 	cseq, left  uint32
+	some        bool   // it is one
 	credentials string // header line
+	to          uint64 // hash of the To tag, of forks
+}
+
+// sending is a request about to leave.
+type sending struct {
+	cseq   uint32 // its sender's
+	base   uint32 // what our Record-Route says of its dialog, for one that is not known
+	invite bool
+	dialog bool // others may follow
+	again  bool // it has left before, and is to have another number
 }
 
 const (
@@ -60,52 +70,67 @@ func (t *shifts) key(callID, fromTag, upstream string) callKey {
 	return callKey{hashAll(t.seeds[0], callID, fromTag, upstream), hashAll(t.seeds[1], callID, fromTag, upstream)}
 }
 
-// number is what request n leaves with: again, once it has been challenged. base is what our Record-Route says
-// of its dialog, for one that is not known. 0: there is no such number.
-func (t *shifts) number(k callKey, n, base uint32, again bool) uint32 {
+// number is what a request leaves with; false: there is no such number.
+func (t *shifts) number(k callKey, r sending) (left uint32, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.of[k]
 	if s == nil {
-		if !again {
-			return valid(n, base)
+		if !r.again && !r.dialog {
+			return r.cseq + r.base, r.cseq+r.base <= maxCSeq
 		}
-		s = t.makeLocked(k)
-		s.add, s.seen, s.high = base, n, n+base
+		s = t.makeLocked(k, r.base)
 	}
 	s.until = later(s.until, time.Now().Add(shiftLife))
-	s.seen = max(s.seen, n)
-	left := n + s.add
-	if again {
-		left = max(s.high, left) + 1
-		s.add = left - s.seen
+	switch {
+	case max(s.numbers.high, s.numbers.left(r.cseq)) > maxCSeq, r.again && s.numbers.high == maxCSeq:
+		return 0, false
+	case r.again:
+		left = s.numbers.again(r.cseq)
+	default:
+		left = s.numbers.first(r.cseq)
 	}
-	if left > maxCSeq {
-		return 0
+	if r.invite {
+		s.note(sentInvite{cseq: r.cseq, left: left})
 	}
-	s.high = max(s.high, left)
-	return left
-}
-
-func valid(n, base uint32) uint32 {
-	if n+base > maxCSeq {
-		return 0
-	}
-	return n + base
+	return left, true
 }
 
 // sign notes the credentials that an INVITE leaves with.
 func (t *shifts) sign(k callKey, i sentInvite) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if s := t.of[k]; s != nil {
+		s.note(i)
+	}
+}
+
+// maxForks bounds the To tags of one INVITE that are told apart.
+const maxForks = 8
+
+// answered notes which leaving of an INVITE the sender of a To tag answers.
+func (t *shifts) answered(k callKey, i sentInvite, toTag string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	s := t.of[k]
 	if s == nil {
-		s = t.makeLocked(k)
-		s.seen, s.high, s.add = i.cseq, i.left, i.left-i.cseq
+		return
 	}
+	i.to, i.some = maphash.String(t.seeds[0], toTag), true
+	if slices.Contains(s.forks, i) {
+		return
+	}
+	if len(s.forks) == maxForks {
+		s.forks = s.forks[:copy(s.forks, s.forks[1:])]
+	}
+	s.forks = append(s.forks, i)
+}
+
+func (s *shift) note(i sentInvite) {
+	i.some = true
 	for j := range s.invites {
-		if s.invites[j].cseq == i.cseq {
-			s.invites[j] = i
+		if old := &s.invites[j]; old.some && old.cseq == i.cseq {
+			*old = i
 			return
 		}
 	}
@@ -113,20 +138,28 @@ func (t *shifts) sign(k callKey, i sentInvite) {
 	s.invites[s.newest] = i
 }
 
-// invite is how INVITE n left.
-func (t *shifts) invite(k callKey, n, base uint32) sentInvite {
+// invite is how INVITE n left that the sender of a To tag has answered.
+func (t *shifts) invite(k callKey, n, base uint32, toTag string) sentInvite {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.of[k]
 	if s == nil {
 		return sentInvite{cseq: n, left: n + base}
 	}
+	if len(s.forks) > 0 {
+		to := maphash.String(t.seeds[0], toTag)
+		for _, i := range s.forks {
+			if i.cseq == n && i.to == to {
+				return i
+			}
+		}
+	}
 	for _, i := range s.invites {
-		if i.cseq == n && i.left != 0 {
+		if i.some && i.cseq == n {
 			return i
 		}
 	}
-	return sentInvite{cseq: n, left: n + s.add}
+	return sentInvite{cseq: n, left: s.numbers.left(n)}
 }
 
 // above is a number that the other side has not seen, at least n.
@@ -134,12 +167,12 @@ func (t *shifts) above(k callKey, n uint32) uint32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if s := t.of[k]; s != nil {
-		return max(n, s.high+1)
+		return max(n, s.numbers.high+1)
 	}
 	return n
 }
 
-func (t *shifts) makeLocked(k callKey) *shift {
+func (t *shifts) makeLocked(k callKey, base uint32) *shift {
 	if len(t.of) >= t.max {
 		for _, old := range t.of { // any: they are hashes of what peers choose, with seeds of ours
 			t.p.Counters.ShiftsForgotten.Add(1)
@@ -147,7 +180,7 @@ func (t *shifts) makeLocked(k callKey) *shift {
 			break
 		}
 	}
-	s := &shift{t: t, key: k, until: time.Now().Add(shiftLife)}
+	s := &shift{t: t, key: k, numbers: numbering{base: base}, until: time.Now().Add(shiftLife)}
 	t.of[k] = s
 	t.p.Wheel.After(&s.timer, shiftLife, s)
 	return s
