@@ -10,6 +10,7 @@ import (
 
 var (
 	errAway      = sip.Refuse(480, "Temporarily Unavailable")
+	errDeadPath  = &sip.StatusError{Code: 480, Reason: "Temporarily Unavailable", Headers: []string{`Reason: SIP;cause=430;text="Flow Failed"`}}
 	errAlias     = sip.Refuse(403, "Forbidden: Request-URI is a Contact that was given to somebody else")
 	errForgery   = sip.Refuse(403, "Forbidden: Path was given to somebody else")
 	errElsewhere = sip.Refuse(403, "Forbidden: this user may call through its registrar only")
@@ -22,7 +23,7 @@ func (r *Relay) ByPath(upstream string, name flow.Name, uri string) (known bool,
 	b, ok := r.ByName(name)
 	switch {
 	case !ok && r.IsRegistrar(upstream):
-		return true, errAway
+		return true, errDeadPath // RFC 5626 §5.3.1 in Reason: callers understand 480 only, a registrar may forget that binding
 	case !ok:
 		return false, nil
 	case b.Upstream != upstream:
@@ -30,7 +31,7 @@ func (r *Relay) ByPath(upstream string, name flow.Name, uri string) (known bool,
 		return true, errForgery
 	case r.replaced(&b, uri):
 		r.Counters.add(StaleContact)
-		return true, errAway
+		return true, errDeadPath
 	}
 	return true, nil
 }
