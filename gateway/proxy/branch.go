@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"time"
 
 	"github.com/ringway/ringway/sip"
@@ -73,7 +74,7 @@ func (rc *responseContext) unreached(a *act, err error) {
 	defer rc.unlock()
 	rc.failoverLocked(a.t)
 	if a.hop.Peer != nil {
-		a.hop.Peer.Lost(err)
+		a.hop.Peer.Lost(err, true)
 	}
 	rc.failWayLocked(a.t, answer{err: unavailable(err)})
 }
@@ -251,13 +252,17 @@ func (b *branch) leavePlace() Peer {
 	return b.peer
 }
 
+// counts reports whether what becomes of b may take its hop out for everybody: an INVITE of somebody we know. Servers drop and
+// refuse other requests for what is in them, or for who is behind; RFC 4320 §4.1 has proxies swallow their 408.
+func (b *branch) counts() bool { return b.t.rc.invite && b.t.rc.from.Proven() }
+
 // tellLost passes on that no response came, silence once.
 func (b *branch) tellLost(err error) {
 	if b.peer == nil || err == transaction.ErrTimeout && b.silent {
 		return
 	}
 	b.silent = err == transaction.ErrTimeout
-	b.peer.Lost(lostBy(err, b.to))
+	b.peer.Lost(lostBy(err, b.to), b.counts())
 }
 
 // tellPeer passes on what a response says of the peer's health.
@@ -269,12 +274,18 @@ func (b *branch) tellPeer(m *sip.Message) {
 	if Stopping(m) {
 		status = 503
 	}
+	if status == 503 && !b.counts() {
+		b.peer.Lost(errUnavailable, false)
+		return
+	}
 	retryAfter := time.Duration(0)
 	if status == 503 && m.Has(sip.RetryAfter) {
 		retryAfter = seconds(m.Value(sip.RetryAfter))
 	}
 	b.peer.Heard(status, retryAfter)
 }
+
+var errUnavailable = errors.New("503")
 
 // seconds is the delta-seconds at the start of a Retry-After (RFC 3261 §20.33), 0 where there are none.
 func seconds(value string) time.Duration {

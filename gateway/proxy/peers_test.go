@@ -29,7 +29,13 @@ func (w *witness) Ended() { w.mu.Lock(); w.ended++; w.mu.Unlock() }
 func (w *witness) Heard(status int, retryAfter time.Duration) {
 	w.say(strings.TrimSuffix(fmt.Sprintf("%d %v", status, retryAfter), " 0s"))
 }
-func (w *witness) Lost(err error) { w.say("lost: " + err.Error()) }
+func (w *witness) Lost(err error, counts bool) {
+	what := "lost: "
+	if !counts {
+		what = "doubt: "
+	}
+	w.say(what + err.Error())
+}
 
 // watched is a trunk of two hops with a witness each.
 func (r *rig) watched(tr sip.Transport) (one, two *peer, at [2]*witness) {
@@ -122,6 +128,46 @@ func TestPeersAreTold(t *testing.T) {
 			alice.get("200")
 			at[1].check(t, "over", 0, "180", "200")
 			at[0].check(t, "over", 0, want...)
+		})
+	}
+}
+
+// Whoever is unknown, and whatever is no INVITE, takes no hop out: servers drop without a word (RFC 3261 §26.3.2.4) and refuse what
+// they do not like in a request, and who forwards a MESSAGE swallows its 408 (RFC 4320 §4.1). It is a doubt, which probes settle.
+func TestWhatMayBeForTheRequestIsADoubt(t *testing.T) {
+	for _, c := range []struct{ who, method, what, want string }{
+		{"stranger", "REGISTER", "silence", "doubt: transaction timed out"}, {"alice", "REGISTER", "silence", "doubt: transaction timed out"},
+		{"stranger", "REGISTER", "503", "doubt: 503"}, {"alice", "MESSAGE", "503", "doubt: 503"}, {"alice", "SUBSCRIBE", "silence", "doubt: transaction timed out"},
+		{"stranger", "INVITE", "silence", "doubt: transaction timed out"}, {"stranger", "INVITE", "503", "doubt: 503"}, {"stranger", "INVITE", "end", "doubt: transport failed"},
+		{"alice", "MESSAGE", "end", "doubt: transport failed"}, {"alice", "INVITE", "silence", silent}, {"alice", "INVITE", "503", "503 1m0s"}, {"alice", "INVITE", "end", broken},
+		{"stranger", "REGISTER", "refused", "lost: connection refused"}, // whatever was to be sent
+		{"stranger", "REGISTER", "401", "401"},                          // alive
+	} {
+		bubble(t, func(r *rig) {
+			from := r.connect("stranger", sip.UDP, "198.51.100.7:5060")
+			if c.who == "alice" {
+				from = r.phone("alice", "")
+			}
+			tr := sip.UDP
+			if c.what == "end" {
+				tr = sip.TCP
+			}
+			one, _, at := r.watched(tr)
+			r.aors["200"][0].Hops = r.aors["200"][0].Hops[:1]
+			r.refusing[one.info.Remote] = c.what == "refused"
+			from.request(c.method, "sip:200@example.com", "c1")
+			switch c.what {
+			case "silence":
+				pass(40 * time.Second)
+			case "503":
+				one.answer(one.get(c.method), 503, "Retry-After: 60")
+			case "401":
+				one.answer(one.get(c.method), 401)
+			case "end":
+				one.hangup(sip.CloseLost)
+			}
+			settle()
+			at[0].check(t, fmt.Sprint(c), 0, c.want)
 		})
 	}
 }

@@ -122,7 +122,7 @@ func (b *branch) move(h Hop, f *flow.Flow, err error) bool {
 		return false
 	case err != nil:
 		if h.Peer != nil {
-			h.Peer.Lost(err)
+			h.Peer.Lost(err, true)
 		}
 		rc.failoverLocked(b.t)
 		rc.abandonLocked(b, answer{err: unavailable(err)}, nextHop)
@@ -180,7 +180,7 @@ func (p *Proxy) cancelElsewhere(a *act) {
 		if err == nil {
 			b.tx.Move(f)
 		} else if h.Peer != nil {
-			h.Peer.Lost(err)
+			h.Peer.Lost(err, true)
 		}
 		b.tx.Cancel(lines...)
 	})

@@ -19,7 +19,7 @@ type lostPeer struct {
 func (p *lostPeer) Began()                   {}
 func (p *lostPeer) Ended()                   {}
 func (p *lostPeer) Heard(int, time.Duration) {}
-func (p *lostPeer) Lost(err error) {
+func (p *lostPeer) Lost(err error, _ bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.errs = append(p.errs, err.Error())

@@ -32,8 +32,9 @@ type Peer interface {
 	Heard(status int, retryAfter time.Duration)
 	// Lost: no response, with transaction.ErrTimeout where an INVITE got none for TryTimeout or
 	// nothing came at all, transaction.ErrTransport, with the cause where it is known, where the connection ended under the request; any other
-	// error: no connection could be made.
-	Lost(err error)
+	// error: no connection could be made. counts is false where that, or a 503, may be for what was sent, or for who sent it:
+	// the address is to be looked at, no more.
+	Lost(err error, counts bool)
 }
 
 // Target is one way to deliver a request: over a flow (Route, Name) or to a hop (Hops).

@@ -36,6 +36,7 @@ type Peer struct {
 	downs   uint64    // how often it went Down or Busy
 	probe   uint64    // counts probes; the answer to an older one is nothing
 	asked   time.Time // when the running probe was sent; zero: none runs
+	sent    time.Time // when the last one was
 	due     time.Time // next probe; zero: not scheduled
 }
 
@@ -84,15 +85,43 @@ func (p *Peer) Heard(status int, retryAfter time.Duration) {
 
 // Lost tells of a call that got no response: transaction.ErrTimeout when there was none
 // within try_timeout, transaction.ErrTransport, which may be wrapped with the cause, when the connection ended under it, any
-// other error when no connection could be made.
-func (p *Peer) Lost(err error) {
+// other error when no connection could be made. Without counts it may be for what was sent, or for who sent it: the address is
+// probed, no more.
+func (p *Peer) Lost(err error, counts bool) {
 	switch {
+	case !counts:
+		p.doubt(err)
 	case errors.Is(err, transaction.ErrTimeout):
 		p.tell(callSilent, "no response", 0)
 	case errors.Is(err, transaction.ErrTransport):
 		p.tell(callBroken, broken(err), 0)
 	default:
 		p.tell(callNoConnection, err.Error(), 0)
+	}
+}
+
+// doubted is how soon after a probe a doubt makes another: whoever sends what makes doubts makes no flood of probes.
+const doubted = time.Second
+
+// doubt has p probed at once.
+func (p *Peer) doubt(err error) {
+	if p.cfg.Off {
+		return
+	}
+	now := time.Now()
+	p.mu.Lock()
+	p.lastErr = err.Error()
+	next := now
+	if again := p.sent.Add(doubted); next.Before(again) {
+		next = again
+	}
+	wake := p.asked.IsZero() && next.Before(p.due)
+	if wake {
+		p.due = next
+	}
+	p.mu.Unlock()
+	if wake {
+		p.set.wake()
 	}
 }
 

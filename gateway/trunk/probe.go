@@ -88,7 +88,7 @@ func (s *Set) tick(p *Peer, now time.Time) (next time.Time) {
 		}
 		if p.asked.IsZero() && !now.Before(p.due) {
 			send = true
-			p.asked, p.due = now, now.Add(p.interval())
+			p.asked, p.sent, p.due = now, now, now.Add(p.interval())
 			p.probe++
 		}
 		next = earlier(next, p.due)

@@ -131,7 +131,7 @@ func TestProbeMisses(t *testing.T) {
 func TestProbesOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, o, log := rig(t, nil, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}, Health: HealthConfig{Off: true}})
-		s.State()[0].find(s).Lost(errRefused)
+		s.State()[0].find(s).Lost(errRefused, true)
 		time.Sleep(time.Minute)
 		same(t, "log", log(), "0 pbx 10.0.0.1:5060 unknown→down (connection refused)", "10 pbx 10.0.0.1:5060 down→unknown (left alone for long enough)")
 		if got := o.sent(); len(got) != 0 {
@@ -151,14 +151,47 @@ func TestDoubtIsProbed(t *testing.T) {
 		time.Sleep(time.Second)
 		log()
 		o.sent()
-		s.State()[0].find(s).Lost(transaction.ErrTimeout)
+		s.State()[0].find(s).Lost(transaction.ErrTimeout, true)
 		synctest.Wait()
 		same(t, "probes", strings.Join(o.sent(), ", "), "1 10.0.0.1")
 		same(t, "log", log())
 		o.say("10.0.0.1", nil)
-		s.State()[0].find(s).Lost(transaction.ErrTimeout)
+		s.State()[0].find(s).Lost(transaction.ErrTimeout, true)
 		time.Sleep(2 * time.Second)
 		same(t, "log", log(), "3 pbx 10.0.0.1:5060 up→down (a call failed and a probe has no answer: no answer in 2s)")
+	})
+}
+
+// What may be for the request alone is a doubt: the address is probed at once, and then once a second at most; nothing
+// but probes takes it out (RFC 3261 §8.1.3.1 makes silence a 408, and says nothing of the server).
+func TestDoubtCountsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, o, log := rig(t, says{"10.0.0.1": status(200)}, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
+		time.Sleep(2500 * time.Millisecond)
+		log()
+		o.sent()
+		p := s.State()[0].find(s)
+		for range 5 {
+			for range 100 {
+				p.Lost(transaction.ErrTimeout, false)
+				p.Lost(transaction.ErrTransport, false)
+				p.Lost(errors.New("503"), false)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		same(t, "probes", strings.Join(o.sent(), ", "), "2.5 10.0.0.1, 3.5 10.0.0.1, 4.5 10.0.0.1")
+		same(t, "log", log())
+		if st := s.State()[0]; st.State != Up || st.LastError != "503" {
+			t.Errorf("%+v", st)
+		}
+		o.say("10.0.0.1", nil)
+		for range 20 { // dead: the probes that doubts make count as any
+			p.Lost(transaction.ErrTimeout, false)
+			time.Sleep(500 * time.Millisecond)
+		}
+		if text := log(); !strings.Contains(text, "up→down (3 probes without an answer") {
+			t.Errorf("log %q", text)
+		}
 	})
 }
 
@@ -175,7 +208,7 @@ func TestCauseOfALostCall(t *testing.T) {
 		running.Go(func() { _ = s.Run(ctx) })
 		p := s.State()[0].find(s)
 		for range 2 {
-			p.Lost(fmt.Errorf("%w: %w", transaction.ErrTransport, errors.New("remote error: tls: certificate required")))
+			p.Lost(fmt.Errorf("%w: %w", transaction.ErrTransport, errors.New("remote error: tls: certificate required")), true)
 		}
 		synctest.Wait()
 		if st := s.State()[0]; st.State != Down || st.Cause != "2 calls failed: transport failed: remote error: tls: certificate required" {
@@ -246,7 +279,7 @@ func TestStateIsObservable(t *testing.T) {
 		time.Sleep(time.Second)
 		s.State()[0].find(s).Began()
 		s.Drain("pbx", s.State()[1].Addr)
-		s.State()[1].find(s).Lost(errRefused)
+		s.State()[1].find(s).Lost(errRefused, true)
 		var got []string
 		for _, st := range s.State() {
 			got = append(got, fmt.Sprintf("%s %s %v %v %v %d %d %s", st.Upstream, st.Hop, st.State, st.Usable(), st.Probe, st.Calls, st.Downs, st.LastError))

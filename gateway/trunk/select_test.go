@@ -233,7 +233,7 @@ func TestSelectHealthy(t *testing.T) {
 	check("pbx", "1 2 3", 0)
 	check("later", "", retryUnresolved)
 	check("unknown", "", retryUnresolved)
-	find("10.0.0.1:5060").Lost(errRefused)
+	find("10.0.0.1:5060").Lost(errRefused, true)
 	check("pbx", "2 3", 0)
 	if n := s.Drain("pbx", netip.AddrPortFrom(netip.MustParseAddr("10.0.0.2"), 0)); n != 1 {
 		t.Errorf("drained %d", n)

@@ -157,7 +157,7 @@ func TestPeersOutliveLookUps(t *testing.T) {
 	s.Refresh(t.Context())
 	find := func(addr string) *Peer { return s.Find("pbx", netip.MustParseAddrPort(addr), 0).Peer }
 	seven, eight := find("192.0.2.7:5070"), find("192.0.2.8:5070")
-	seven.Lost(errRefused)
+	seven.Lost(errRefused, true)
 	eight.Began()
 	z.set(map[string][]string{"pbx.example.com": {"192.0.2.9", "192.0.2.7"}})
 	s.Refresh(t.Context())
