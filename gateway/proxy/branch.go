@@ -162,9 +162,9 @@ func (rc *responseContext) enterLocked(b *branch) {
 		if try == 0 {
 			try = rc.p.Times.Try
 		}
-		b.tryBy = now.Add(try)
+		b.tryBy = now.Add(within(try))
 		if rc.invite && !rc.inDialog {
-			b.lastBy = now.Add(max(try, lastTry))
+			b.lastBy = now.Add(within(max(try, lastTry)))
 		}
 	}
 	if rc.invite {
@@ -172,6 +172,11 @@ func (rc *responseContext) enterLocked(b *branch) {
 	}
 	rc.p.watch.add(&b.watch, b.to, b)
 	rc.armLocked()
+}
+
+// within is for how long a timer is set that is to go off no later than d: the wheel's may be one step late.
+func within(d time.Duration) time.Duration {
+	return max(d-transaction.Resolution, min(d, transaction.Resolution))
 }
 
 // lastTry is how long at least the last hop may be silent: one that is slow to say 100 is better than none.

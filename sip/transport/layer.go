@@ -43,7 +43,7 @@ type Config struct {
 	HandshakeTime time.Duration // TLS: 5 s
 	ProveTime     time.Duration // for a peer to prove who it is: 30 s
 	MessageTime   time.Duration // to complete a message that was begun: 30 s
-	DialTime      time.Duration // a hop that must be TCP or TLS, handshake included: 2 s
+	DialTime      time.Duration // a hop that must be TCP or TLS, handshake included: 1.99 s, so that the next one is asked within 2
 	TryTime       time.Duration // a hop that may be TCP, for a large request: 500 ms
 	RefusedTime   time.Duration // how long a hop without TCP is remembered: 10 min
 
@@ -114,7 +114,7 @@ func setDefaults(c *Config) {
 	c.HandshakeTime = cmp.Or(c.HandshakeTime, 5*time.Second)
 	c.ProveTime = cmp.Or(c.ProveTime, 30*time.Second)
 	c.MessageTime = cmp.Or(c.MessageTime, 30*time.Second)
-	c.DialTime = cmp.Or(c.DialTime, 2*time.Second)
+	c.DialTime = cmp.Or(c.DialTime, 1990*time.Millisecond)
 	c.TryTime = cmp.Or(c.TryTime, 500*time.Millisecond)
 	c.RefusedTime = cmp.Or(c.RefusedTime, 10*time.Minute)
 }
