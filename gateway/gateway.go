@@ -188,6 +188,7 @@ func (g *Gateway) leave(req *sip.Message, out *sip.Splice, from, to *flow.Flow, 
 		policy.ScrubUser(req, out)
 		g.relayed.Outward(t.Upstream, from, req, out, to.Info())
 		g.lendContact(req, out, from, to, t.Upstream)
+		return g.relayed.mayAsk(req, out, from, t.Upstream)
 	}
 	return nil
 }
@@ -200,9 +201,12 @@ func (g *Gateway) relay(tx *transaction.Server, resp *sip.Message, out *sip.Spli
 	case tx.Flow().Upstream() == "":
 		policy.Withhold(resp, out)
 	}
-	if to := tx.Flow(); up.Upstream() == "" && to.Upstream() != "" {
+	switch to := tx.Flow(); {
+	case up.Upstream() == "" && to.Upstream() != "":
 		policy.ScrubUser(resp, out)
 		g.relayed.Outward(to.Upstream(), up, resp, out, to.Info())
+	case up.Upstream() != "" && to.Upstream() == "":
+		g.relayed.asked(up.Upstream(), tx.Request(), resp, to)
 	}
 }
 

@@ -26,6 +26,11 @@ func (c *Config) loginLimit() policy.LoginLimit {
 	return policy.LoginLimit{Failures: c.Limits.FailedLogins, Penalty: c.Limits.FailedLoginPenalty}
 }
 
+// registrarLogins is how many logins may fail from one address, whosever they are, at registrars behind us.
+func (c *Config) registrarLogins() policy.LoginLimit {
+	return policy.LoginLimit{Failures: 10 * c.Limits.FailedLogins, Penalty: c.Limits.FailedLoginPenalty}
+}
+
 // secrets are the credentials of users and of those upstreams that have some.
 func (c *Config) secrets() []digest.User {
 	all := c.Users

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ringway/ringway/gateway/policy"
 	"github.com/ringway/ringway/gateway/proxy"
 	"github.com/ringway/ringway/gateway/relay"
 	"github.com/ringway/ringway/gateway/route"
@@ -36,6 +37,7 @@ func (g *Gateway) wireRelay(own *own) {
 	}
 	c := g.cfg.relayLimits()
 	c.Domains, c.Flows, c.Edge, c.Hosts, c.Logins = domains, g.flows, &edge{g.keys}, r, g.digest.Logins
+	c.Totals = policy.NewLogins(g.cfg.registrarLogins(), nil)
 	c.Wheel, c.Key = g.transactions.Wheel(), g.keys.Derive("relay alias")
 	c.OnEvent, c.Notice, c.Unregister = g.relayChanged, g.relayNotice, g.endRelayed
 	r.Relay = relay.New(c)

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/ringway/ringway/sip"
-	"github.com/ringway/ringway/sip/digest"
 	"github.com/ringway/ringway/sip/flow"
 )
 
@@ -210,26 +209,10 @@ func (x *Registration) badService() []string {
 // can put right is explained.
 func (x *Registration) refused(m *sip.Message) {
 	status := m.Status()
-	if x.login != "" && (status == 401 || status == 407 || status == 403) && !stale(m) {
-		x.relay.Counters.add(LoginFailed)
-		x.relay.Logins.Failed(x.login, domainOf(x.aor), remote(x.from))
-	}
-	if text := explanation(m, x.login != ""); text != "" {
+	x.relay.judge(x.up, x.req, m, x.aor, x.from)
+	if text := explanation(m, x.tried); text != "" {
 		x.relay.notice(Notice{Upstream: x.up.Name, AOR: x.aor, Status: status, Text: text})
 	}
-}
-
-// stale reports whether a challenge says that only the nonce was too old (RFC 7616 §3.3).
-func stale(m *sip.Message) bool {
-	for _, f := range m.Fields() {
-		if f.Header != sip.WWWAuthenticate && f.Header != sip.ProxyAuthenticate {
-			continue
-		}
-		if c, err := digest.ParseChallenge(m.FieldValue(f)); err == nil && c.Stale {
-			return true
-		}
-	}
-	return false
 }
 
 // explanation says what a registrar's refusal of a relayed REGISTER mostly means.

@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/ringway/ringway/sip"
-	"github.com/ringway/ringway/sip/digest"
 	"github.com/ringway/ringway/sip/flow"
 )
 
@@ -28,7 +27,6 @@ var (
 	errContactText  = sip.Refuse(400, "Bad Request: Contact is longer than 2048 octets")
 	errContact      = sip.Refuse(400, "Bad Request: Contact is no SIP URI")
 	errInstance     = sip.Refuse(400, "Bad Request: +sip.instance")
-	errBlocked      = sip.Refuse(403, "Forbidden: too many failed logins, try again later")
 	errNotAccepted  = sip.Refuse(403, "Forbidden: the registrar of the user in From has accepted no REGISTER over this connection")
 )
 
@@ -51,7 +49,8 @@ type Registration struct {
 	regID    int
 	name     flow.Name
 	alias    string
-	login    string // whose credentials it carries, "" without
+	login    string // whose credentials it carries, "" without or of several
+	tried    bool   // it carries some
 
 	mu   sync.Mutex
 	sent string // the Contact URI that went to the registrar
@@ -83,7 +82,8 @@ func (r *Relay) Read(req *sip.Message, from *flow.Flow, aor string) (*Registrati
 	if err := x.readContact(); err != nil {
 		return nil, err
 	}
-	x.login = loginOf(req, aor)
+	l := r.loginOf(req, from)
+	x.login, x.tried = l.only(), l.tried
 	return x, nil
 }
 
@@ -180,35 +180,6 @@ func (x *Registration) parseContact() (err error) {
 		x.alias = x.relay.alias(x.name)
 	}
 	return nil
-}
-
-// loginOf is the user whose digest credentials a REGISTER for aor carries, "" without any.
-func loginOf(req *sip.Message, aor string) string {
-	for _, f := range req.Fields() {
-		if f.Header != sip.Authorization && f.Header != sip.ProxyAuthorization {
-			continue
-		}
-		v := req.FieldValue(f)
-		if !digest.IsDigest(v) {
-			return "\x00" + aor // some other scheme's (RFC 8898); an office whose tokens expire at once is not locked out
-		}
-		if c, err := digest.ParseCredentials(v); err == nil {
-			return c.User
-		}
-		return "\x00" + aor
-	}
-	return ""
-}
-
-// MayRegister refuses a REGISTER for aor while its login is blocked here, so that the registrar
-// is not asked and bans nobody.
-func (r *Relay) MayRegister(req *sip.Message, from *flow.Flow, aor string) error {
-	login := loginOf(req, aor)
-	if login == "" || !r.Logins.Blocked(login, domainOf(aor), remote(from)) {
-		return nil
-	}
-	r.Counters.add(LoginBlocked)
-	return errBlocked
 }
 
 // MaySend lets a user pass whom his registrar has accepted on that flow. We have no passwords to

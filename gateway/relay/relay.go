@@ -30,6 +30,8 @@ type Upstream struct {
 	Alias bool
 	// Unregister: it takes a REGISTER of ours that ends a dead binding, unchallenged.
 	Unregister bool
+
+	ledger ledger
 }
 
 // Flows is what the relay needs of *flow.Table.
@@ -46,7 +48,7 @@ type Edge interface {
 	PathOver(name flow.Name, f *flow.Flow, facing *sip.ConnInfo) string
 }
 
-// Logins bounds failed logins by user, realm and address.
+// Logins bounds failed logins by user, realm (here: any text that keeps two kinds apart) and address.
 type Logins interface {
 	Blocked(user, realm string, from netip.Addr) bool
 	Failed(user, realm string, from netip.Addr)
@@ -60,6 +62,8 @@ type Hosts interface {
 	AOR(u *sip.URI) (aor string, ok bool)
 	// Leads reports whether u is a server of the upstream.
 	Leads(upstream string, u *sip.URI) bool
+	// Realm reports whether credentials for a realm are for us.
+	Realm(realm string) bool
 }
 
 // Config sets a Relay; every field but the optional ones is required.
@@ -68,7 +72,8 @@ type Config struct {
 	Flows   Flows
 	Edge    Edge
 	Hosts   Hosts
-	Logins  Logins
+	Logins  Logins // of one user or name at one address
+	Totals  Logins // of one address; a higher limit
 	Wheel   *transaction.Wheel
 	Key     []byte // of the aliases; while it stays the same, so do they
 
@@ -90,6 +95,7 @@ type Relay struct {
 	table   table
 	sticky  sticky
 	notices notices
+	nonces  nonces
 	groups  map[string]*Upstream // by name
 }
 
@@ -107,12 +113,14 @@ func New(cfg Config) *Relay {
 	}
 	for _, up := range cfg.Domains {
 		u := up
+		u.ledger = newLedger(u.Name)
 		r.groups[up.Name] = &u
 	}
 	r.aliases.New = func() any { return &aliasHash{h: hmac.New(sha256.New, cfg.Key)} }
 	r.table.init()
 	r.sticky.init()
 	r.notices.init()
+	r.nonces.init()
 	return r
 }
 

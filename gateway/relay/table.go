@@ -34,6 +34,7 @@ type Binding struct {
 	CallID   string
 	CSeq     uint32
 	Expires  time.Time
+	Login    string   // whose credentials the registrar took, "" for none
 	Routes   []string // the registrar's Service-Route; never changed
 	Hop      Hop
 	Name     flow.Name
@@ -136,7 +137,7 @@ func (r *Relay) enter(x *Registration, f *flow.Flow, life time.Duration, hop Hop
 		e.place = t.place(&x.uri)
 		t.at[e.place] = append(t.at[e.place], e)
 	}
-	e.Expires, e.Hop, e.Routes = time.Now().Add(life), hop, routes
+	e.Expires, e.Hop, e.Routes, e.Login = time.Now().Add(life), hop, routes, keep(e.Login, x.login)
 	if x.up.Unregister {
 		e.Sent, e.Path, e.CallID = keep(e.Sent, x.sent), keep(e.Path, x.path), keep(e.CallID, x.req.CallID())
 		e.CSeq, _ = x.req.CSeq()

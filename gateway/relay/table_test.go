@@ -32,7 +32,7 @@ type rig struct {
 	mu     sync.Mutex
 	events []string
 	said   []Notice
-	failed int
+	login  string // the Authorization line of REGISTERs
 	port   uint16
 }
 
@@ -45,7 +45,7 @@ func newRig(t testing.TB, up Upstream) *rig {
 	r := &rig{flows: flow.NewTable(), keys: keys}
 	wheel := transaction.NewWheel()
 	r.Relay = New(Config{
-		Domains: map[string]Upstream{"example.com": up}, Flows: r.flows, Edge: r, Hosts: r, Logins: r, Wheel: wheel, Key: keys.Derive("test"),
+		Domains: map[string]Upstream{"example.com": up}, Flows: r.flows, Edge: r, Hosts: r, Logins: limit{3, map[string]int{}}, Totals: limit{9, map[string]int{}}, Wheel: wheel, Key: keys.Derive("test"),
 		OnEvent: func(e Event) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -77,9 +77,7 @@ func (r *rig) AOR(u *sip.URI) (string, bool) { return u.AOR(), u.Host == "exampl
 
 func (r *rig) Leads(_ string, u *sip.URI) bool { return u.Host == "203.0.113.1" }
 
-func (r *rig) Blocked(string, string, netip.Addr) bool { return r.failed >= 3 }
-
-func (r *rig) Failed(string, string, netip.Addr) { r.failed++ }
+func (r *rig) Realm(realm string) bool { return realm == "ours" }
 
 // page is a new connection of a browser.
 func (r *rig) page() *flow.Flow {
@@ -95,7 +93,7 @@ func registerText(user, contact string, more ...string) string {
 // register passes a REGISTER on and has the registrar grant it; what goes back is returned.
 func (r *rig) register(t testing.TB, f *flow.Flow, user, contact string, answer func(sent string) string) string {
 	t.Helper()
-	req, err := sip.Parse(registerText(user, contact), sip.Frame)
+	req, err := sip.Parse(registerText(user, contact, r.login), sip.Frame)
 	if err != nil {
 		t.Fatal(err)
 	}
