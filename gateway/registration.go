@@ -34,6 +34,7 @@ type registration struct {
 	cseq    uint32              // of that
 	contact string              // its Contact
 	flow    *flow.Flow          // it went over
+	keep    keepAlive           // of that
 	ended   bool
 }
 
@@ -41,9 +42,11 @@ func newRegistrations(g *Gateway) *registrations {
 	all := &registrations{gateway: g}
 	for i := range g.cfg.Upstreams {
 		if group := &g.cfg.Upstreams[i]; group.Register != nil {
-			all.all = append(all.all, &registration{
+			r := &registration{
 				gateway: g, upstream: group.Name, left: make(chan struct{}), machine: trunk.NewRegistration(group, g.random),
-			})
+			}
+			r.keep.r = r
+			all.all = append(all.all, r)
 		}
 	}
 	return all
@@ -60,6 +63,7 @@ func (a *registrations) run(ctx context.Context) error {
 	for _, r := range a.all {
 		r.mu.Lock()
 		r.gateway.transactions.Wheel().Stop(&r.timer)
+		r.keep.stopLocked()
 		r.mu.Unlock()
 	}
 	return nil
@@ -111,12 +115,16 @@ func (a *registrations) FlowNamed(*flow.Flow, flow.Name, *flow.Flow) {}
 // FlowClosed is flow.Watcher's: calls came, and can come no more, over the connection that the provider knows us by.
 func (a *registrations) FlowClosed(f *flow.Flow, _ sip.CloseReason) {
 	for _, r := range a.all {
-		r.event(func(time.Time) trunk.Step {
+		r.event(func(now time.Time) trunk.Step {
 			if r.flow != f {
 				return trunk.Step{}
 			}
 			r.flow = nil
-			return r.machine.Again()
+			if r.tx != nil {
+				r.forget()
+				return r.machine.Lost(now, r.cseq, transaction.ErrTransport)
+			}
+			return r.machine.Disconnected(now)
 		})
 	}
 }
@@ -172,6 +180,7 @@ func (r *registration) told(tell func(now time.Time) trunk.Step) trunk.Step {
 	if step.Changed && step.State == trunk.Left {
 		r.ended = true
 		r.gateway.transactions.Wheel().Stop(&r.timer)
+		r.keep.stopLocked()
 		close(r.left)
 	}
 	return step
@@ -231,7 +240,11 @@ func (r *registration) Response(tx *transaction.Client, m *sip.Message) {
 			return trunk.Step{}
 		}
 		r.tx = nil
-		return r.machine.Answered(now, m, r.contact)
+		step := r.machine.Answered(now, m, r.contact)
+		if m.Status() < 300 && step.State == trunk.Registered && r.flow != nil {
+			r.keep.keepLocked(r.flow, m)
+		}
+		return step
 	})
 }
 

@@ -78,10 +78,13 @@ func (p *Proxy) reconnect(h Hop, open *flow.Flow, done func(*flow.Flow, error)) 
 }
 
 // resendLocked sends the request of b once more over a new connection to the same server, when the connection ended before
-// any response. It is for what cannot be lost quietly and does no harm twice: not for an INVITE that begins a call,
-// which has other servers. false: there is nothing more to be tried.
+// any response. It is for what cannot be lost quietly and does no harm twice: not for an INVITE that begins a call
+// and has other servers, unless this one has asked for it (it may hang up with its challenge). false: there is nothing more to be tried.
 func (rc *responseContext) resendLocked(b *branch) bool {
-	if b.heard || b.resent || b.cancelled || rc.closedLocked() || !b.upstreamStream() || rc.invite && !rc.inDialog {
+	if b.heard || b.resent || b.cancelled || rc.closedLocked() || !b.upstreamStream() {
+		return false
+	}
+	if rc.invite && !rc.inDialog && b.t.left() && (b.try == nil || !b.try.again) {
 		return false
 	}
 	h, open, ok := rc.p.sameHop(b, rc.nextLocked())

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/transaction"
 )
 
 // Registration keeps an address-of-record of a provider's registered to us (RFC 3261 §10.2). It is passive: it is told
@@ -33,11 +34,17 @@ type Registration struct {
 	good     *Target   // who granted it
 	leaving  bool
 
+	since time.Time // when it was granted first after it was last lost
+	due   time.Time // of the refresh
+	losts int       // connections lost that did not live long, in a row
+
 	// One round tries the hops in order.
 	sent    bool // a REGISTER waits for its answer
 	targets []Target
 	at      int
 	tried   Tried
+	last    string        // credentials of the last REGISTER
+	cut     bool          // that is the second, for the first's connection ended
 	raised  bool          // 423 was obeyed in this round
 	wait    time.Duration // Retry-After of this round
 }
@@ -93,6 +100,8 @@ const (
 	timerF      = 32 * time.Second
 	maxRegister = 24 * time.Hour
 	minGranted  = 10 * time.Second
+	// settled is how long a connection lives that is lost by no habit of the provider's.
+	settled = 2 * time.Minute
 )
 
 // NewRegistration is of a group with Register; random is uniform over [0, 1), nil: at random.
@@ -148,7 +157,7 @@ func (r *Registration) Due(now time.Time, targets []Target) Step {
 
 // first is the first try at a hop.
 func (r *Registration) first() Step {
-	r.tried = Nothing
+	r.tried, r.cut = Nothing, false
 	line := ""
 	if r.account != nil {
 		if line = r.account.Known(r.targets[r.at].Addr, "REGISTER", r.uri); line != "" {
@@ -160,7 +169,7 @@ func (r *Registration) first() Step {
 
 func (r *Registration) send(credentials string) Step {
 	r.cseq++
-	r.sent = true
+	r.sent, r.last = true, credentials
 	t := &Try{
 		Target: r.targets[r.at], URI: r.uri, AOR: r.reg.AOR, Tag: r.tag, CallID: r.callID, CSeq: r.cseq, User: r.reg.Contact,
 		Expires: r.expires, Credentials: credentials,
@@ -181,6 +190,7 @@ func (r *Registration) Answered(now time.Time, m *sip.Message, contact string) S
 	if !r.sent || n != r.cseq {
 		return Step{State: r.state} // of a hop given up
 	}
+	r.cut = false
 	status := m.Status()
 	why := strconv.Itoa(status) + " " + m.ReasonPhrase()
 	switch {
@@ -199,16 +209,39 @@ func (r *Registration) Answered(now time.Time, m *sip.Message, contact string) S
 	return r.next(now, why)
 }
 
-// Lost is a REGISTER with that CSeq that gets no answer.
+// Lost is a REGISTER with that CSeq that gets no answer. Where its connection ended, it is sent once more by a new one: providers
+// hang up when idle, and with their challenges (RFC 3261 §18.4).
 func (r *Registration) Lost(now time.Time, cseq uint32, err error) Step {
 	if !r.sent || cseq != r.cseq {
 		return Step{State: r.state}
 	}
+	if errors.Is(err, transaction.ErrTransport) && !r.cut {
+		r.cut = true
+		return r.send(r.last)
+	}
 	return r.next(now, err.Error())
 }
 
-// Again has it registered anew soon: its connection ended, or a hop is back, which may have forgotten it. A
-// REGISTER that is on its way will do.
+// Disconnected: the connection that it was granted over has ended, and with it the way of the provider's calls. It is
+// registered anew at once, but ever later at a provider that hangs up each time (RFC 5626 §4.5), and by the time of its
+// refresh.
+func (r *Registration) Disconnected(now time.Time) Step {
+	if r.sent || r.leaving || r.state != Registered {
+		return Step{State: r.state}
+	}
+	if now.Sub(r.since) >= settled {
+		r.losts = 0
+	}
+	wait := time.Duration(r.random() * float64(time.Second))
+	if r.losts > 0 {
+		wait = min(backoffFirst<<min(r.losts-1, 6), backoffLongest)
+		wait = time.Duration((0.5 + 0.5*r.random()) * float64(wait))
+	}
+	r.losts, r.since = r.losts+1, time.Time{}
+	return Step{State: r.state, Wait: max(min(wait, r.due.Sub(now)), time.Millisecond)}
+}
+
+// Again has it registered anew soon: a hop is back, which may have forgotten it. A REGISTER that is on its way will do.
 func (r *Registration) Again() Step {
 	if r.sent || r.state == Left || r.state == Refused {
 		return Step{State: r.state}
@@ -246,11 +279,16 @@ func (r *Registration) granted(now time.Time, m *sip.Message, contact string) St
 	}
 	good := r.targets[r.at]
 	r.good, r.until, r.failures = &good, now.Add(granted), 0
+	if r.since.IsZero() {
+		r.since = now
+	}
+	wait := time.Duration((0.5 + 0.4*r.random()) * float64(granted))
+	r.due = now.Add(wait)
 	cause := "for " + granted.String() + " at " + good.String()
 	if !listed {
 		cause += "; its 200 does not list our Contact"
 	}
-	return r.to(Registered, cause, time.Duration((0.5+0.4*r.random())*float64(granted)))
+	return r.to(Registered, cause, wait)
 }
 
 // grantedFor is how long a 2xx registers contact for, and whether it lists it.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ringway/ringway/sip/transaction"
 )
 
 const ourContact = "sip:line@192.0.2.99:5060"
@@ -247,5 +249,67 @@ func TestRegisterAgain(t *testing.T) {
 	p.answer(200, listed+"600")
 	if w := p.r.Again().Wait; w != 3*time.Second {
 		t.Errorf("waits %v", w)
+	}
+}
+
+// RFC 3261 §18.4: a REGISTER whose connection ends is sent once more by a new one, with the credentials that it had; twice in a row is a
+// failure of the hop. A provider may hang up with each of its answers.
+func TestRegisterConnectionCut(t *testing.T) {
+	challenge := `WWW-Authenticate: Digest realm="r", nonce="n1", qop="auth"`
+	cut := fmt.Errorf("%w: reset", transaction.ErrTransport)
+	p := newPlay(t, &Login{User: "u", Password: "p"}, 0.5, "sip:192.0.2.1", "sip:192.0.2.2")
+	lost := func(err error) { p.did(p.r.Lost(p.now, p.r.cseq, err)) }
+	p.due()
+	lost(cut) // it was idle
+	p.answer(401, challenge)
+	lost(cut)
+	p.answer(200, listed+"600")
+	p.wants("registered 420", "192.0.2.1 1 600", "192.0.2.1 2 600", "192.0.2.1 3 600 auth", "192.0.2.1 4 600 auth")
+
+	p.due()
+	lost(cut)
+	lost(cut)
+	lost(errors.New("connection refused")) // no connection: nothing to send once more
+	p.wants("failing 37.5", "192.0.2.1 5 600 auth", "192.0.2.1 6 600 auth", "192.0.2.2 7 600")
+	if again := p.r.Lost(p.now, p.r.cseq, cut); again.Send != nil {
+		t.Error("sent once more when nothing is on its way")
+	}
+}
+
+// RFC 5626 §4.5: a connection that is lost is made anew at once, then ever later; one that lived long was no habit. Nobody is asked
+// who refuses us, or sooner than it wants because it hangs up with a refusal.
+func TestRegisterDisconnected(t *testing.T) {
+	p := newPlay(t, nil, 0.5, "sip:192.0.2.1")
+	disconnected := func() string {
+		p.did(p.r.Disconnected(p.now))
+		return p.step.Wait.String()
+	}
+	p.due()
+	p.answer(200, listed+"600")
+	for i, want := range []string{"500ms", "22.5s", "45s", "1m30s", "3m0s", "6m0s", "7m0s", "7m0s"} { // the refresh is due in 7 min
+		if got := disconnected(); got != want {
+			t.Errorf("loss %d: after %s, want %s", i+1, got, want)
+		}
+		p.now = p.now.Add(p.step.Wait)
+		p.due()
+		p.answer(200, listed+"600")
+	}
+	p.now = p.now.Add(settled)
+	if got := disconnected(); got != "500ms" {
+		t.Errorf("after a long life: %s", got)
+	}
+	p.due()
+	if got := disconnected(); got != "0s" {
+		t.Errorf("with a REGISTER on its way: %s", got)
+	}
+	p.answer(503, "Retry-After: 300")
+	if p.wants("failing 300", slices.Clone(p.seen)...); disconnected() != "0s" {
+		t.Error("hurries at a provider that has no time")
+	}
+	p.now = p.now.Add(300 * time.Second)
+	p.due()
+	p.answer(403)
+	if disconnected() != "0s" {
+		t.Error("hurries at a provider that refuses us")
 	}
 }

@@ -28,6 +28,9 @@ type Conn struct {
 	frozen  bool // nothing arrives, either way
 	loseIn  int  // so many messages to the gateway are lost
 	loseOut int  // so many to the peer
+	pings   int
+	ponged  time.Time // when the last ping was answered
+	deaf    bool      // to pings
 }
 
 // Arrival is a message that the gateway sent.
@@ -136,6 +139,36 @@ func (c *Conn) Handle(message func(a Arrival), closed func(why sip.CloseReason))
 	defer c.mu.Unlock()
 	c.handler, c.onClose = message, closed
 }
+
+// Ping is a keep-alive of the gateway's (RFC 5626 §4.4.1); the peer answers unless it is frozen, or ignores them.
+func (c *Conn) Ping() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return errClosed
+	}
+	if c.pings++; !c.frozen && !c.deaf {
+		c.ponged = time.Now()
+	}
+	return nil
+}
+
+// Ponged is when a Ping was answered last.
+func (c *Conn) Ponged() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ponged
+}
+
+// Pings is how many there were.
+func (c *Conn) Pings() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pings
+}
+
+// IgnorePings has the peer answer none, as many servers do.
+func (c *Conn) IgnorePings() { c.mu.Lock(); c.deaf = true; c.mu.Unlock() }
 
 // Freeze makes the connection half-open: nothing arrives any more, and nobody is told.
 func (c *Conn) Freeze() { c.mu.Lock(); c.frozen = true; c.mu.Unlock() }

@@ -54,6 +54,9 @@ type stream struct {
 	cause atomic.Pointer[error] // what ended it, beyond the peer's FIN or a decision of ours
 	heard atomic.Int64          // when the peer of a dialled connection sent something last, in Unix ns
 
+	pinged atomic.Bool  // Ping waits for its answer
+	ponged atomic.Int64 // when one was answered last, in Unix ns
+
 	timer *time.Timer // while unproven; set before the reader starts
 }
 
@@ -276,6 +279,7 @@ func (c *stream) messages(b []byte) (rest []byte, err error) {
 // skipBlank drops CRLFs between messages; two in a row are a keep-alive
 // (RFC 5626 §4.4.1), one is nothing (RFC 3261 §7.5).
 func (c *stream) skipBlank(b []byte) ([]byte, error) {
+	b = c.skipPong(b)
 	for len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
 		b = b[2:]
 		if c.blank++; c.blank < 2 {

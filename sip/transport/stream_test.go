@@ -53,6 +53,46 @@ func TestStreamKeepAlive(t *testing.T) {
 	g.wantClosed(sip.CloseFlood)
 }
 
+// RFC 5626 §4.4.1: our CRLF CRLF is answered by one CRLF, which is no half of a keep-alive of the peer's; those are answered meanwhile.
+func TestStreamPing(t *testing.T) {
+	g := start(t, nil, "tcp://127.0.0.1:0")
+	c := g.client("tcp", 0)
+	c.Write(message("a", 0))
+	f := <-g.flows
+	<-g.got
+	s := f.Conn.(*stream)
+	pings := func(answer string) {
+		t.Helper()
+		before := s.Ponged()
+		if err := s.Ping(); err != nil {
+			t.Fatal(err)
+		}
+		want(t, "ping", readSome(t, c), "\r\n\r\n")
+		c.Write([]byte(answer))
+		waitFor(t, func() bool { return s.Ponged().After(before) })
+	}
+	if !s.Ponged().IsZero() {
+		t.Error("ponged before a ping")
+	}
+	pings("\r\n")
+	pings("\r\n") // no second half
+	pings("\r\n" + string(message("b", 0)))
+	want(t, "call behind a pong", (<-g.got).CallID(), "b")
+	want(t, "none of these answered", g.count.KeepAlives.Load(), 0)
+
+	pings("\r\n\r\n\r\n") // its own, and the pong
+	want(t, "answer", readSome(t, c), "\r\n")
+	if err := s.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	want(t, "ping", readSome(t, c), "\r\n\r\n")
+	last := s.Ponged()
+	c.Write([]byte("\r\n\r\n")) // its own, no pong
+	want(t, "answer", readSome(t, c), "\r\n")
+	want(t, "answered", g.count.KeepAlives.Load(), 2)
+	want(t, "no pong", s.Ponged(), last)
+}
+
 func TestStreamBadMessage(t *testing.T) {
 	g := start(t, nil, "tcp://127.0.0.1:0")
 	c := g.client("tcp", 0)
