@@ -182,3 +182,22 @@ func TestKamailioRefusesRegister(t *testing.T) {
 		})
 	}
 }
+
+// What bites with Kamailio as it comes (docs/kamailio.md): it takes no notice of Path, and of no offer larger than 4 KB.
+func TestKamailioUntouched(t *testing.T) {
+	l := newNet(t)
+	k := l.registry("tcp", "modparam(\"registrar\", \"use_path\", 1)", "", "tcp_rd_buf_size=65536", "dns=no\ntcp_rd_buf_size=4096").relay("")
+	alice, bob := k.page("alice"), k.page("bob")
+	if log := l.log.String(); strings.Count(log, "the registrar returns no Path") != 1 {
+		t.Errorf("not warned once:\n%s", log)
+	}
+	alice.Request("INVITE", "bob")
+	alice.want("407 INVITE")
+	alice.want("480 INVITE")
+	alice.Request("INVITE", "bob", body(sdp("offer", 8000)))
+	if m := alice.next("a refusal"); m.Status() < 500 {
+		t.Errorf("who offers 8 KB hears\n%s", m)
+	}
+	bob.quiet()
+	l.over()
+}

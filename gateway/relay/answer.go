@@ -101,14 +101,23 @@ func (x *Registration) acceptedLocked(m *sip.Message, hop Hop) {
 		}
 		l.now = withExpires(v, l.addr.Params, granted)
 	}
-	if !x.up.Alias && m.Has(sip.Path) && !x.pathListed(m) {
-		x.relay.notice(Notice{Upstream: x.up.Name, AOR: x.aor, Warn: true,
-			Text: "the registrar returns another Path than it got; calls may not reach user agents (contact: alias needs no Path)"})
-	}
+	x.checkPath(m)
 	x.relay.bind(x, granted, hop, x.serviceRoute(m))
 }
 
-// pathListed reports whether the Path of a 2xx (RFC 3327 §5.3: a copy of the REGISTER's) has our token.
+// checkPath warns of a registrar that does not say that it keeps the Path (RFC 3327 §5.3: the 2xx has a copy of the REGISTER's).
+func (x *Registration) checkPath(m *sip.Message) {
+	if x.up.Alias || x.pathListed(m) {
+		return
+	}
+	text := "the registrar returns another Path than it got; calls may not reach user agents (contact: alias needs no Path)"
+	if !m.Has(sip.Path) {
+		text = "the registrar returns no Path; if calls do not reach user agents, it does not follow it (Kamailio: use_path, Asterisk: support_path; contact: alias needs no Path)"
+	}
+	x.relay.notice(Notice{Upstream: x.up.Name, AOR: x.aor, Warn: true, Text: text})
+}
+
+// pathListed reports whether a Path of the 2xx has our token.
 func (x *Registration) pathListed(m *sip.Message) bool {
 	for v := range m.Values(sip.Path) {
 		if strings.Contains(v, x.token()) {
