@@ -218,6 +218,9 @@ func (x *Registration) badService() []string {
 // can put right is explained.
 func (x *Registration) refused(m *sip.Message) {
 	status := m.Status()
+	if status == 423 {
+		x.relay.floors.raise(x.up.Name, m)
+	}
 	x.relay.judge(x.up, x.req, m, x.aor, x.from)
 	if text := explanation(m, x.tried); text != "" {
 		x.relay.notice(Notice{Upstream: x.up.Name, AOR: x.aor, Status: status, Text: text})
@@ -228,7 +231,7 @@ func (x *Registration) refused(m *sip.Message) {
 func explanation(m *sip.Message, login bool) string {
 	switch status := m.Status(); {
 	case status == 420:
-		return "the registrar lacks an extension (Unsupported): Path has to be switched on there (Asterisk: support_path=yes), or contact: alias here"
+		return "the registrar lacks an extension (Unsupported); if that is path: switch it on there, or contact: alias here, which needs none"
 	case status == 423:
 		return "the registrar wants longer registrations (Min-Expires); the user agent asks again by itself"
 	case status == 403 && login:

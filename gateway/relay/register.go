@@ -205,10 +205,13 @@ func (x *Registration) Leaves(req *sip.Message, out *sip.Splice, to *flow.Flow) 
 	defer x.mu.Unlock()
 	if x.up.Alias {
 		x.sent = aliasURI(x.alias, facing)
-		out.Replace(x.field, withURI(x.value, &x.addr, x.sent))
+		out.Replace(x.field, x.shorten(withURI(x.value, &x.addr, x.sent), out))
 		return nil
 	}
 	x.sent = x.addr.URI
+	if v := x.shorten(x.value, out); v != x.value {
+		out.Replace(x.field, v)
+	}
 	x.path = x.relay.Edge.PathOver(x.name, x.from, facing)
 	out.Add("Path", x.path)
 	supportPath(req, out)

@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ringway/ringway/sip"
@@ -97,11 +98,12 @@ type Relay struct {
 	notices notices
 	nonces  nonces
 	groups  map[string]*Upstream // by name
+	floors  floors
 }
 
 // New makes a Relay; add it to the flow table's watchers.
 func New(cfg Config) *Relay {
-	r := &Relay{Config: cfg, groups: map[string]*Upstream{}}
+	r := &Relay{Config: cfg, groups: map[string]*Upstream{}, floors: floors{}}
 	if r.MaxExpires <= 0 {
 		r.MaxExpires = 120 * time.Second
 	}
@@ -115,6 +117,7 @@ func New(cfg Config) *Relay {
 		u := up
 		u.ledger = newLedger(u.Name)
 		r.groups[up.Name] = &u
+		r.floors[up.Name] = new(atomic.Uint32)
 	}
 	r.aliases.New = func() any { return &aliasHash{h: hmac.New(sha256.New, cfg.Key)} }
 	r.table.init()
