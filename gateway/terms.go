@@ -53,8 +53,9 @@ func (a *account) Refused(at netip.AddrPort, err error) {
 	}
 }
 
-// redirected is where a Contact of an upstream's redirection leads: to that upstream itself or to users of ours, and
-// nowhere else, for it must not spend the caller's rights at others. The rules are asked as if the caller had called it.
+// redirected is where a Contact of an upstream's redirection leads: to one of its very hops or to users of ours, and
+// nowhere else, for it must not spend the caller's rights at others, nor have us knock at other ports of its hosts: what it
+// redirects to may be what somebody has typed in there. The rules are asked as if the caller had called it.
 func (r *router) redirected(id *identity, upstream string, req *sip.Message, contact *sip.URI, from *flow.Flow) []proxy.Target {
 	if req.Method() == "REGISTER" {
 		return nil
@@ -85,7 +86,7 @@ func (r *router) redirection(id *identity, upstream string, req *sip.Message, u 
 		return r.local(req, u, domain, from)
 	}
 	hop, ok := id.HopOf(upstream, u)
-	if !ok {
+	if !ok || hop.Beside {
 		return nil, errForeign
 	}
 	targets, err := r.byHost(upstream, req, u, from)
