@@ -1,6 +1,7 @@
 // One registered phone line on JsSIP: its state, its call, what it receives.
 
 import JsSIP from 'jssip';
+import { hurried } from './media.js';
 
 // TracedSocket tells of every message that crosses it.
 class TracedSocket extends JsSIP.WebSocketInterface {
@@ -132,6 +133,7 @@ export class Line extends EventTarget {
   }
 
   follow(session) {
+    hurried(session);
     session.on('progress', ({ originator }) => {
       if (originator === 'remote') this.set({ rings: true });
     });

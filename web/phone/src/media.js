@@ -111,3 +111,13 @@ export function level(analyser) {
   for (const s of samples) sum += s * s;
   return Math.sqrt(sum / samples.length);
 }
+
+// hurried has a call of JsSIP's not wait for the last candidate for ever: a browser whose network
+// changes while it gathers never says that it has done so.
+export function hurried(session, ms = 1000) {
+  let late;
+  session.on('icecandidate', ({ ready }) => {
+    clearTimeout(late);
+    late = setTimeout(ready, ms);
+  });
+}
