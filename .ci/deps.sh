@@ -16,6 +16,7 @@ kamailio                      command:kamailio                        calls thro
 kamailio-websocket-modules    glob:/usr/lib/*/kamailio/modules/websocket.so  calls through Kamailio over WebSocket
 kamailio-tls-modules          glob:/usr/lib/*/kamailio/modules/tls.so        calls through Kamailio over WebSocket and TLS
 kamailio-outbound-modules     glob:/usr/lib/*/kamailio/modules/outbound.so   calls through Kamailio with Outbound
+kamailio-presence-modules     glob:/usr/lib/*/kamailio/modules/presence.so   presence and lamps at a Kamailio that keeps the users
 '
 
 present() {
