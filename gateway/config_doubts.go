@@ -167,7 +167,7 @@ func (c *Config) warnOverlap(d *decoder, path string, g, other *trunk.Group) {
 func (c *Config) warnPrivacy(d *decoder) {
 	for i := range c.Routes {
 		if c.Routes[i].Rewrite.Privacy == route.PrivacyID {
-			d.problem(fmt.Sprintf("routes[%d].rewrite.privacy", i), "hides the caller in the INVITE's From alone: its Contact, and From and Contact of ACK, BYE and re-INVITE show who calls; use it towards upstreams that may know, and are asked to tell nobody")
+			d.problem(fmt.Sprintf("routes[%d].rewrite.privacy", i), "hides the caller in From: the Contact, which has to lead to him, may show who calls; use it towards upstreams that may know, and are asked to tell nobody")
 		}
 	}
 }

@@ -11,6 +11,20 @@ import (
 
 var errNotThere = sip.Refuse(403, "Forbidden: Request-URI is of no dialog that is known, and the routes lead elsewhere")
 
+// again is proxy.Config.Again: what a rule hid when the dialog began stays hidden. A user who invents a mark gets the lines of
+// another rule that leads to the same upstream.
+func (r *router) again(upstream string, mark uint32, ack bool) func(*sip.Message, *sip.Splice) error {
+	rule := r.rules.Marked(mark)
+	if rule == nil || rule.To != upstream {
+		return nil
+	}
+	return func(req *sip.Message, out *sip.Splice) error {
+		c := rule.Within(&route.Request{From: req.Value(sip.From), Privacy: route.HeaderOf(req, "Privacy")}, ack)
+		c.Apply(req, out)
+		return nil
+	}
+}
+
 // barred is proxy.Config.Barred. Who the sender is has been proved by the connection, not by From.
 func (r *router) barred(req *sip.Message, uri string, from *flow.Flow, upstream string) error {
 	u, err := sip.ParseURI(uri)

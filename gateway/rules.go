@@ -109,7 +109,7 @@ func (r *router) leaveBy(rule *route.Route, name string, req *sip.Message, u *si
 		if from.Upstream() == "" && r.trusts(name) {
 			identity = r.own.proved(req, from)
 		}
-		t.Rewrite = rewriting(rule, identity)
+		t.Rewrite, t.Mark = rewriting(rule, identity), rule.Mark()
 	}
 	return targets, nil
 }

@@ -76,6 +76,7 @@ func (p *Proxy) ackUpstream(m *sip.Message, from *flow.Flow, r route) {
 		done(p.liveFlow(t.id, t.Name), nil)
 		return
 	}
+	r.beside = t.Hops[0].Beside
 	p.reachOr(t.id, r.dstName, t.Hops[0], len(m.String())+added, done)
 }
 
@@ -91,6 +92,12 @@ func (p *Proxy) sendAck(m *sip.Message, from *flow.Flow, r *route, f *flow.Flow)
 		out.PopRoutes(r.pops)
 	}
 	p.shiftAck(m, &out, r)
+	if rewrite := p.again(r, true); rewrite != nil {
+		if err := rewrite(m, &out); err != nil {
+			p.Counters.drop(DropAckBad)
+			return
+		}
+	}
 	if p.Branch != nil {
 		if err := p.Branch(m, &out, from, f, &Target{Upstream: r.dstName, Name: r.dst.Name}); err != nil {
 			p.Counters.drop(DropAckBad)

@@ -139,9 +139,9 @@ func recordsRoute(method string) bool {
 // hop's first, "\n" between them. A request within a dialog shows the pair it came with.
 func (rc *responseContext) appendRecordRoutes(b []byte, a *act, f *flow.Flow) []byte {
 	if rc.route.pair {
-		b = appendRecordRoute(b, rc.route.texts[1], f.Info(), 0)
+		b = appendRecordRoute(b, rc.route.texts[1], f.Info(), 0, 0)
 		b = append(b, '\n')
-		return appendRecordRoute(b, rc.route.texts[0], rc.from.Info(), 0)
+		return appendRecordRoute(b, rc.route.texts[0], rc.from.Info(), 0, 0)
 	}
 	name := a.name
 	if a.w.Upstream != "" {
@@ -153,12 +153,12 @@ func (rc *responseContext) appendRecordRoutes(b []byte, a *act, f *flow.Flow) []
 	if a.try != nil {
 		shift = a.try.left - a.try.cseq
 	}
-	b = appendRecordRoute(b, string(tok), f.Info(), shift)
+	b = appendRecordRoute(b, string(tok), f.Info(), shift, a.w.Mark)
 	b = append(b, '\n')
-	return appendRecordRoute(b, rc.caller, rc.from.Info(), 0)
+	return appendRecordRoute(b, rc.caller, rc.from.Info(), 0, 0)
 }
 
-func appendRecordRoute(b []byte, token string, info *sip.ConnInfo, shift uint32) []byte {
+func appendRecordRoute(b []byte, token string, info *sip.ConnInfo, shift, mark uint32) []byte {
 	b = append(b, "<sip:"...)
 	b = append(b, token...)
 	b = append(b, '@')
@@ -168,6 +168,10 @@ func appendRecordRoute(b []byte, token string, info *sip.ConnInfo, shift uint32)
 	if shift > 0 {
 		b = append(b, ";"+shiftParam+"="...)
 		b = strconv.AppendUint(b, uint64(shift), 10)
+	}
+	if mark > 0 {
+		b = append(b, ";"+markParam+"="...)
+		b = strconv.AppendUint(b, uint64(mark), 16)
 	}
 	return append(b, ";lr>"...)
 }

@@ -48,6 +48,9 @@ type Config struct {
 	// Barred is asked about a request that has a To tag, but is not for the other side of a call that we know: the error to
 	// answer with where rules keep such a request for uri from that upstream. Optional.
 	Barred func(req *sip.Message, uri string, from *flow.Flow, upstream string) error
+	// Again is what a Target's Rewrite does to the requests of the same sender that follow in the dialog, found by its Mark: nil
+	// for nothing. Optional.
+	Again func(upstream string, mark uint32, ack bool) func(req *sip.Message, out *sip.Splice) error
 	// Finished is told of each request that got its final response. Optional.
 	Finished func(Summary)
 	// Ended is told of each call that leaves the call table. Optional.

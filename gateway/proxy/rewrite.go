@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/ringway/ringway/sip"
@@ -23,6 +24,29 @@ func ownFrom(a *act) string {
 		return ""
 	}
 	return strings.Clone(a.req.Value(sip.From))
+}
+
+// markParam is a parameter of our Record-Route: Target.Mark of the request that began the dialog.
+const markParam = "rw"
+
+func markOf(u *sip.URI) uint32 {
+	v, ok := u.Params.Value(markParam)
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseUint(v, 16, 32)
+	if err != nil {
+		return 0 // no number of ours
+	}
+	return uint32(n)
+}
+
+// again is what changes in a later request of a dialog on its way to an upstream, nil for nothing.
+func (p *Proxy) again(r *route, ack bool) func(*sip.Message, *sip.Splice) error {
+	if r.mark == 0 || r.dstName == "" || p.Again == nil {
+		return nil
+	}
+	return p.Again(r.dstName, r.mark, ack)
 }
 
 // restoreFrom gives the caller its own From back, byte for byte.

@@ -22,7 +22,9 @@ type route struct {
 	bare     bool      // in a dialog without tokens: dst was found by the Request-URI (Agents)
 	// A single token is a Path of ours that somebody else's registrar kept.
 	path     bool
+	beside   bool   // of an ACK: it goes to another port of a hop's host
 	shift    uint32 // what dst's side has got added to CSeqs, as far as the Route says (login.go)
+	mark     uint32 // Target.Mark of what began the dialog, if the sender began it (rewrite.go)
 	dstName  string // upstream that dst stands for, "" for a user agent
 	upstream string // upstream the request came from
 }
@@ -65,7 +67,7 @@ func (p *Proxy) preprocess(req *sip.Message, from *flow.Flow) (route, error) {
 // them where a strict router put one of ours there (§16.4).
 func (p *Proxy) readRoutes(req *sip.Message) (r route, err error) {
 	var tokens [2]string
-	var added [2]uint32
+	var added, marks [2]uint32
 	n, last, values := 0, "", 0
 	if t := p.strictToken(req); t != "" {
 		tokens[0], n = t, 1
@@ -88,7 +90,7 @@ func (p *Proxy) readRoutes(req *sip.Message) (r route, err error) {
 			}
 			r.pops++
 			if len(u.User) == flow.TokenLen {
-				tokens[n], added[n] = u.User, shiftOf(&u)
+				tokens[n], added[n], marks[n] = u.User, shiftOf(&u), markOf(&u)
 				n++
 			}
 		}
@@ -104,7 +106,7 @@ func (p *Proxy) readRoutes(req *sip.Message) (r route, err error) {
 			r.next = ""
 		}
 	}
-	r.shift = added[1]
+	r.shift, r.mark = added[1], marks[1]
 	return r, p.readTokens(&r, tokens[:n], req.CallID())
 }
 

@@ -54,6 +54,8 @@ type Target struct {
 	// Rewrite changes the copy after our own lines; an error ends the branch with its
 	// status. From may change: the caller gets its own back in responses. Optional.
 	Rewrite func(req *sip.Message, out *sip.Splice) error
+	// Mark goes into our Record-Route and is what Config.Again is asked with for later requests of the dialog; 0: none.
+	Mark uint32
 	// Exchange follows what goes there and comes back. Optional.
 	Exchange Exchange
 
@@ -95,6 +97,7 @@ func (p *Proxy) tokenTarget(req *sip.Message, r *route) (Target, error) {
 	if r.dstName == "" {
 		return t, nil
 	}
+	t.Rewrite = p.again(r, false)
 	u, err := r.nextURI(req)
 	if err != nil {
 		return t, errBadURI

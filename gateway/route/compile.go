@@ -56,6 +56,7 @@ func Compile(rules []Rule) (*Table, []Finding) {
 	for _, ix := range t.upstreams {
 		ix.finish()
 	}
+	t.setMarks()
 	c.compare(rules)
 	slices.SortStableFunc(c.found, func(a, b Finding) int { return a.Rule - b.Rule })
 	return t, c.found

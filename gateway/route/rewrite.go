@@ -144,9 +144,8 @@ type Change struct {
 
 // Change is what the rule does to a request's header. From changes outward only: in
 // responses the caller sees its own again (RFC 3261 §8.2.6.2), ACK and CANCEL of the
-// INVITE are made from the copy that left and have the new one. Later requests of
-// the caller in the dialog have its own: a dialog is known by Call-ID and tags, which
-// stay, and not by these URIs (§12.2.1.1).
+// INVITE are made from the copy that left and have the new one. Later requests of the caller
+// in the dialog are changed by Within.
 func (r *Route) Change(req *Request) Change {
 	w := &r.Rewrite
 	c := Change{Remove: w.Remove}

@@ -41,6 +41,7 @@ type Route struct {
 
 	cond    *condition
 	replace *regexp.Regexp // Match.User again, for Rewrite.Replace
+	mark    uint32
 }
 
 // Table is compiled rules; it never changes.
@@ -50,6 +51,7 @@ type Table struct {
 	// Who sends decides first: a rule for users is none for upstreams.
 	users     *index
 	upstreams map[string]*index
+	marks     map[uint32]*Route
 }
 
 // Uses says what Decide needs to be told.
