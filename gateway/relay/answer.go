@@ -27,7 +27,9 @@ func (x *Registration) Answers(m *sip.Message, hop *flow.Flow) {
 	x.unalias()
 	switch {
 	case x.all:
-		x.relay.endListedNot(x.aor, x.up, x.list)
+		if x.takes() {
+			x.relay.endListedNot(x)
+		}
 	case x.value != "":
 		x.acceptedLocked(m, Hop{info.Remote, info.Transport})
 	}
@@ -88,7 +90,7 @@ func (x *Registration) acceptedLocked(m *sip.Message, hop Hop) {
 	granted := x.granted(m, l)
 	if x.asked == 0 || granted == 0 {
 		x.restore(l)
-		x.relay.end(x.name, nil, Unregistered)
+		x.end(Unregistered)
 		return
 	}
 	x.grow = uint32(x.relay.MaxExpires / time.Second)
@@ -163,10 +165,12 @@ func (x *Registration) granted(m *sip.Message, l *listed) uint32 {
 // unlisted: the registrar does not have the Contact (any more).
 func (x *Registration) unlisted(m *sip.Message) {
 	if x.asked == 0 {
-		x.relay.end(x.name, nil, Unregistered)
+		x.end(Unregistered)
 		return
 	}
-	x.relay.end(x.name, nil, NotListed)
+	if !x.end(NotListed) {
+		return
+	}
 	x.relay.notice(Notice{Upstream: x.up.Name, AOR: x.aor, Status: m.Status(), Warn: true,
 		Text: "the registrar's 2xx does not list the Contact that it was asked to bind; the user cannot call through this gateway"})
 }

@@ -121,7 +121,7 @@ func find(list []listed, sent *sip.URI, text, instance string, rewritten func(ho
 	found, n := -1, 0
 	for i := range list {
 		l := &list[i]
-		if l.bad || l.uri.User != sent.User || !sip.SameHost(l.uri.Host, sent.Host) && !rewritten(l.uri.Host, l.uri.Port) {
+		if l.bad || !sameUser(l.uri.User, sent.User) || !sip.SameHost(l.uri.Host, sent.Host) && !rewritten(l.uri.Host, l.uri.Port) {
 			continue
 		}
 		if v, ok := l.addr.Params.Value("+sip.instance"); ok && instance != "" {

@@ -36,13 +36,14 @@ const (
 	Elsewhere                                    // a request of a relayed user that leads past his registrar
 	StaleContact                                 // a request to a Contact that another has replaced
 	ForeignRoute                                 // a Service-Route that leads away from the registrar
+	Outdated                                     // a 2xx to a REGISTER older than one that was answered
 	changes
 )
 
 var changeNames = [changes]string{
 	"registered", "refreshed", "unregistered", "expired", "going_away", "flow_lost", "not_listed", "evicted",
 	"login_failed", "login_blocked", "forged_path", "forged_contact", "forged_alias", "foreign_from", "elsewhere",
-	"stale_contact", "foreign_route",
+	"stale_contact", "foreign_route", "outdated",
 }
 
 // String is the label.

@@ -47,7 +47,7 @@ func (r *Relay) replaced(b *Binding, uri string) bool {
 	if err != nil || err2 != nil || r.Hosts.Own(u.Host, u.Port) {
 		return false // its AOR, or a registrar that writes our address there
 	}
-	return u.User != c.User || !sip.SameHost(u.Host, c.Host)
+	return !sameUser(u.User, c.User) || !sip.SameHost(u.Host, c.Host)
 }
 
 // ByAlias is whom an upstream, "" for a user, reaches by a Request-URI of that user part. known: it is an alias
@@ -136,7 +136,7 @@ func (r *Relay) inward(b *Binding, req *sip.Message, u *sip.URI) string {
 		return b.Contact
 	}
 	c, err := sip.ParseURI(b.Contact)
-	if err == nil && req.ToTag() == "" && c.User == u.User && r.Hosts.Own(u.Host, u.Port) {
+	if err == nil && req.ToTag() == "" && sameUser(c.User, u.User) && r.Hosts.Own(u.Host, u.Port) {
 		return b.Contact // Asterisk's rewrite_contact=yes puts our address there
 	}
 	return ""
@@ -168,24 +168,65 @@ func (r *Relay) Outward(upstream string, from *flow.Flow, m *sip.Message, out *s
 	}
 }
 
-// speaker is who of the user agents on a flow has sent m: its user is in From of its requests out of a
-// dialog; else in one of From and To; else the flow has but one of that registrar.
+// speaker is who of the user agents on a flow has sent m, nil where none is that registrar's. A request out of a dialog is
+// his who is in From. Else the Contact tells them apart, then the side of the dialog that speaks, which may have the name that
+// somebody called whose calls he takes. Of one user's several it is the one that is registered, and was so last.
 func (r *Relay) speaker(upstream string, f *flow.Flow, m *sip.Message) *entry {
-	from, _ := r.aorOf(m, sip.From)
-	to, _ := r.aorOf(m, sip.To)
 	r.table.mu.RLock()
 	defer r.table.mu.RUnlock()
-	var first *entry
+	var best *entry
+	points := -1
 	for _, e := range r.table.on[f.ID] {
 		switch {
 		case e.Upstream != upstream:
-		case e.AOR == from || e.AOR == to:
-			return e
-		case first == nil:
-			first = e
+		case best == nil:
+			best = e
+		default:
+			if points < 0 {
+				points = r.looksLike(best, m)
+			}
+			if n := r.looksLike(e, m); n > points || n == points && e.Expires.After(best.Expires) {
+				best, points = e, n
+			}
 		}
 	}
-	return first
+	return best
+}
+
+// looksLike is how much says that e has sent m. Only flows that several user agents share are looked at so.
+func (r *Relay) looksLike(e *entry, m *sip.Message) (points int) {
+	side, byUser, byContact := sip.From, 4, 8
+	switch {
+	case m.Status() != 0:
+		side = sip.To
+	case m.ToTag() == "":
+		byUser, byContact = 8, 4
+	}
+	if u, ok := uriIn(m.Value(side)); ok {
+		if aor, ok := r.Hosts.AOR(&u); ok && aor == e.AOR || e.Alias != "" && u.User == e.Alias {
+			points += byUser
+		}
+	}
+	if u, ok := uriIn(m.Value(sip.Contact)); ok && sip.Unescape(u.User) == e.user {
+		points += byContact
+	}
+	if !e.over {
+		points++
+	}
+	return points
+}
+
+// uriIn is the URI of an address or Contact; of several the first.
+func uriIn(value string) (u sip.URI, ok bool) {
+	for v := range sip.SplitList(value) {
+		a, err := sip.ParseNameAddr(v)
+		if err != nil {
+			return u, false
+		}
+		u, err = sip.ParseURI(a.URI)
+		return u, err == nil
+	}
+	return u, false
 }
 
 // Contact is what the user agent that has sent m over a flow may be called at by its registrar, whom facing
@@ -221,7 +262,7 @@ func (r *Relay) learn(e *entry, uri string) {
 	}
 	u, err := sip.ParseURI(uri)
 	c, err2 := sip.ParseURI(contact)
-	if err != nil || err2 != nil || u.User != c.User {
+	if err != nil || err2 != nil || !sameUser(u.User, c.User) {
 		return
 	}
 	r.table.mu.Lock()
@@ -244,3 +285,6 @@ func (r *Relay) RouteSetLost(upstream string) {
 	r.notice(Notice{Upstream: upstream, Warn: true,
 		Text: "the upstream drops Record-Route from its answers; requests within a dialog are routed by its Contact"})
 }
+
+// sameUser reports whether two user parts of URIs are equal (RFC 3261 §19.1.4); registrars write escapes their own way.
+func sameUser(a, b string) bool { return a == b || sip.Unescape(a) == sip.Unescape(b) }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ringway/ringway/sip"
@@ -48,6 +49,113 @@ func TestContactStandsForItsAOR(t *testing.T) {
 		}
 		if counted := r.Counters[Elsewhere].Load() > before; got != c.want || counted != (err != nil) {
 			t.Errorf("%s at %s: %q, counted %v; want %q", c.uri, c.registrar, got, counted, c.want)
+		}
+	}
+}
+
+// alias: several user agents on one connection (RFC 5626 §3.2: of one softphone, of one proxy) have each its own; a wrong one would have the
+// registrar ring somebody else, or send a BYE where nobody knows the call (RFC 3261 §12.2.1.1: the remote target is the Contact).
+func TestSpeaker(t *testing.T) {
+	r := newRig(t, Upstream{Name: "pbx", Alias: true})
+	f := r.page()
+	r.register(t, f, "alice", "<sip:aa@x.invalid>;expires=60", nil)
+	r.register(t, f, "bob", "<sip:b%62@x.invalid>;expires=60", nil)
+	r.register(t, f, "carol", "<sip:c1@x.invalid>;expires=60", nil)
+	r.register(t, f, "carol", "<sip:c2@x.invalid>;expires=70", nil)
+	r.register(t, f, "carol", "<sip:c3@x.invalid>;expires=80", nil)
+	r.register(t, f, "carol", "<sip:c3@x.invalid>;expires=0", nil)
+	alias := map[string]string{}
+	for _, c := range []string{"alice/aa", "bob/b%62", "carol/c1", "carol/c2", "carol/c3"} {
+		user, contact, _ := strings.Cut(c, "/")
+		alias[r.alias(r.NameOf(user+"@example.com", "", 0, "sip:"+contact+"@x.invalid"))] = contact
+	}
+	aliasOf := func(contact string) string {
+		for a, c := range alias {
+			if c == contact {
+				return a
+			}
+		}
+		return ""
+	}
+	for _, c := range []struct{ start, from, to, contact, want string }{
+		{"INVITE", "bob@example.com", "600@example.com", "bb", "b%62"},
+		{"INVITE", "bob@example.com", "alice@example.com", "bb", "b%62"},
+		{"INVITE", "alice@example.com", "bob@example.com", "aa", "aa"},
+		{"INVITE", "bob@example.com", "600@example.com", "aa", "b%62"}, // two accounts with one Contact, or nonsense
+		{"INVITE", "carol@example.com", "600@example.com", "c1", "c1"},
+		{"INVITE", "carol@example.com", "600@example.com", "c2", "c2"},
+		{"INVITE", "carol@example.com", "600@example.com", "c3", "c3"}, // it ended that one, and still calls by it
+		{"INVITE", "carol@example.com", "600@example.com", "per-call", "c2"},
+		{"INVITE", "anonymous@anonymous.invalid", "alice@example.com", "bb", "b%62"},
+		{"UPDATE", "bob@example.com", "alice@example.com;tag=1", "bb", "b%62"},
+		{"UPDATE", "alice@example.com", "bob@example.com;tag=1", "aa", "aa"},
+		{"UPDATE", aliasOf("aa") + "@192.0.2.1", "bob@example.com;tag=1", "per-call", "aa"},
+		{"UPDATE", "bob@example.com", "600@example.com;tag=1", "aa", "aa"}, // bob's calls go to her: From is whom the caller called
+		{"200", "bob@example.com", "alice@example.com;tag=1", "aa", "aa"},
+		{"200", "bob@example.com", "alice@example.com;tag=1", "per-call", "aa"},
+		{"200", "alice@example.com", "bob@example.com;tag=1", "per-call", "b%62"},
+		{"200", "600@example.com", "bob@example.com;tag=1", "aa", "aa"},
+		{"200", "bob@example.com", aliasOf("aa") + "@192.0.2.1;tag=1", "per-call", "aa"},
+	} {
+		start, from, to := c.start+" sip:x@203.0.113.1 SIP/2.0", c.from, c.to
+		method := c.start
+		if c.start == "200" {
+			start, method = "SIP/2.0 200 OK", "INVITE"
+		}
+		to, tag, _ := strings.Cut(to, ";")
+		if tag != "" {
+			tag = ";" + tag
+		}
+		m, err := sip.Parse(start+"\r\nVia: SIP/2.0/WS x.invalid;branch=z9hG4bKs\r\nFrom: <sip:"+from+">;tag=f\r\nTo: <sip:"+to+">"+tag+
+			"\r\nCall-ID: s\r\nCSeq: 1 "+method+"\r\nContact: <sip:"+c.contact+"@x.invalid;ob>\r\nContent-Length: 0\r\n\r\n", sip.Frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := m.Splice()
+		r.Outward("pbx", f, m, &out, r.hop.Info())
+		got, err := sip.Parse(string(out.Append(nil)), sip.Frame)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, _ := uriIn(got.Value(sip.Contact))
+		if alias[u.User] != c.want {
+			t.Errorf("%s from %s to %s, Contact %s: the alias of %q, want that of %q", c.start, c.from, c.to, c.contact, alias[u.User], c.want)
+		}
+	}
+}
+
+// A call's Record-Route names the user agent that is there to be found when its connection is another (RFC 5626 §5.3).
+func TestNames(t *testing.T) {
+	r := newRig(t, Upstream{Name: "pbx"})
+	f := r.page()
+	for _, c := range []string{"<sip:1@x.invalid>;expires=0", "<sip:2@x.invalid>;expires=60", "<sip:3@x.invalid>;expires=70", "<sip:1@x.invalid>;expires=90", "<sip:1@x.invalid>;expires=0"} {
+		r.register(t, f, "carol", c, nil)
+	}
+	got := r.Names("carol@example.com", f)
+	for i, want := range []string{"3", "2", "1"} {
+		if len(got) != 3 || got[i] != r.NameOf("carol@example.com", "", 0, "sip:"+want+"@x.invalid") {
+			t.Fatalf("not in order, or not 3: %d", len(got))
+		}
+	}
+	if b, ok := r.On(f, "carol@example.com"); !ok || b.Contact != "sip:3@x.invalid" {
+		t.Errorf("on the connection: %s", b.Contact)
+	}
+}
+
+// RFC 3261 §19.1.4: registrars write a user part in normal form, and call by it.
+func TestEscapedContact(t *testing.T) {
+	r := newRig(t, Upstream{Name: "pbx"})
+	f := r.page()
+	got := r.register(t, f, "alice", "<sip:%61lice@x.invalid;transport=ws>;expires=60", func(string) string {
+		return "Contact: <sip:alice@x.invalid>;expires=60"
+	})
+	if got != "<sip:%61lice@x.invalid;transport=ws>;expires=60" || r.Len() != 1 {
+		t.Errorf("%s, %d bindings", got, r.Len())
+	}
+	name := r.NameOf("alice@example.com", "", 0, "sip:%61lice@x.invalid;transport=ws")
+	for uri, ok := range map[string]bool{"sip:alice@x.invalid": true, "sip:al%69ce@X.invalid": true, "sip:Alice@x.invalid": false, "sip:alice@y.invalid": false} {
+		if known, err := r.ByPath("pbx", name, uri); !known || (err == nil) != ok {
+			t.Errorf("%s: %v, %v", uri, known, err)
 		}
 	}
 }

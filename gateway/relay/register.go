@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ type Registration struct {
 	alias    string
 	login    string // whose credentials it carries, "" without or of several
 	tried    bool   // it carries some
+	turn     turn
 
 	mu   sync.Mutex
 	sent string // the Contact URI that went to the registrar
@@ -84,6 +86,8 @@ func (r *Relay) Read(req *sip.Message, from *flow.Flow, aor string) (*Registrati
 	}
 	l := r.loginOf(req, from)
 	x.login, x.tried = l.only(), l.tried
+	x.turn = turn{callID: maphash.String(r.table.seed, req.CallID()), serial: r.serial.Add(1)}
+	x.turn.cseq, _ = req.CSeq()
 	return x, nil
 }
 

@@ -97,6 +97,7 @@ type Relay struct {
 	sticky  sticky
 	notices notices
 	nonces  nonces
+	serial  atomic.Uint64        // of REGISTERs
 	groups  map[string]*Upstream // by name
 	floors  floors
 }

@@ -47,6 +47,7 @@ type entry struct {
 	r     *Relay
 	timer transaction.Timer
 	place uint64 // of its Contact (table.at)
+	user  string // of its Contact, unescaped
 	over  bool   // no binding any more; its calls may go on
 }
 
@@ -59,6 +60,7 @@ type table struct {
 	of     map[string][]*entry // by AOR, oldest first
 	at     map[uint64][]*entry // by user and host of the Contact (place)
 	seed   maphash.Seed        // of place
+	order  order
 	live   int
 }
 
@@ -66,6 +68,7 @@ func (t *table) init() {
 	t.named, t.called = map[flow.Name]*entry{}, map[string]*entry{}
 	t.on, t.of = map[flow.ID][]*entry{}, map[string][]*entry{}
 	t.at, t.seed = map[uint64][]*entry{}, maphash.MakeSeed()
+	t.order.init()
 }
 
 // Len is how many bindings there are now.
@@ -82,6 +85,10 @@ func (r *Relay) bind(x *Registration, seconds uint32, hop Hop, routes []string) 
 		return
 	}
 	what, old, out := r.enter(x, f, time.Duration(seconds)*time.Second, hop, routes)
+	if what == Outdated {
+		r.Counters.add(Outdated)
+		return
+	}
 	f.AuthenticatedAs(x.aor)
 	r.Flows.Bind(f, x.name)
 	if now := r.flowOf(x.name); now != nil && now != f { // another REGISTER was quicker to enter, not to bind
@@ -91,6 +98,9 @@ func (r *Relay) bind(x *Registration, seconds uint32, hop Hop, routes []string) 
 		r.forget(old.Flow, x.aor)
 	}
 	if out.Flow != nil {
+		r.Flows.Unbind(out.Flow, out.Name)
+		r.forget(out.Flow, out.AOR)
+		r.unregister(out)
 		r.tell(Evicted, &out)
 	}
 	if old.Sent != "" && old.Sent != x.sent { // it still rings there; nothing else ends it
@@ -103,12 +113,16 @@ func (r *Relay) bind(x *Registration, seconds uint32, hop Hop, routes []string) 
 	}
 }
 
-// enter puts x into the table: old is what it replaces, out what it has put out of a full AOR.
+// enter puts x into the table: old is what it replaces, out what it has put out of a full AOR. Outdated: it changes nothing, for the
+// user agent has said something else meanwhile, or is back on another connection.
 func (r *Relay) enter(x *Registration, f *flow.Flow, life time.Duration, hop Hop, routes []string) (what Change, old, out Binding) {
 	t := &r.table
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.named[x.name]
+	if !t.takesLocked(x) || e != nil && !e.over && e.Flow != f && !f.Live() && e.Flow.Live() {
+		return Outdated, old, out
+	}
 	what = Refreshed
 	if e == nil {
 		e = &entry{r: r, over: true}
@@ -133,6 +147,7 @@ func (r *Relay) enter(x *Registration, f *flow.Flow, life time.Duration, hop Hop
 	}
 	if x.addr.URI != e.Contact {
 		e.Contact, e.Dialog = strings.Clone(x.addr.URI), ""
+		e.user = strings.Clone(sip.Unescape(x.uri.User))
 		less(t.at, e.place, e)
 		e.place = t.place(&x.uri)
 		t.at[e.place] = append(t.at[e.place], e)
@@ -315,21 +330,30 @@ func (r *Relay) unregister(b Binding) {
 	}
 }
 
-// endListedNot ends the bindings of an AOR that its registrar does not list after "Contact: *".
-func (r *Relay) endListedNot(aor string, up *Upstream, list []listed) {
-	r.table.mu.RLock()
-	all := slices.Clone(r.table.of[aor])
-	r.table.mu.RUnlock()
+// endListedNot ends the bindings of an AOR that its registrar does not list after "Contact: *", x; but those that are younger.
+func (r *Relay) endListedNot(x *Registration) {
+	t, younger := &r.table, false
+	t.mu.RLock()
+	all := slices.Clone(t.of[x.aor])
+	all = slices.DeleteFunc(all, func(e *entry) bool {
+		late := !e.over && t.order.late(t.order.agent(e.Name), x.turn)
+		younger = younger || late
+		return late
+	})
+	t.mu.RUnlock()
+	if younger {
+		r.Counters.add(Outdated)
+	}
 	for _, e := range all {
 		b, ok := r.ByName(e.Name)
-		if !ok || b.Upstream != up.Name {
+		if !ok || b.Upstream != x.up.Name {
 			continue
 		}
 		user := b.Alias
 		if u, err := sip.ParseURI(b.Contact); user == "" && err == nil {
 			user = u.User
 		}
-		if !slices.ContainsFunc(list, func(l listed) bool { return !l.bad && l.uri.User == user }) {
+		if !slices.ContainsFunc(x.list, func(l listed) bool { return !l.bad && sameUser(l.uri.User, user) }) {
 			r.end(b.Name, nil, Unregistered)
 		}
 	}
@@ -430,26 +454,39 @@ func (r *Relay) Of(aor string) (all []Binding) {
 	return all
 }
 
-// On is the binding of aor over f.
-func (r *Relay) On(f *flow.Flow, aor string) (Binding, bool) {
+// On is the binding of aor over f; of several the newest.
+func (r *Relay) On(f *flow.Flow, aor string) (b Binding, ok bool) {
 	r.table.mu.RLock()
 	defer r.table.mu.RUnlock()
 	for _, e := range r.table.on[f.ID] {
-		if !e.over && e.AOR == aor {
-			return e.Binding, true
+		if !e.over && e.AOR == aor && (!ok || e.Expires.After(b.Expires)) {
+			b, ok = e.Binding, true
 		}
 	}
-	return Binding{}, false
+	return b, ok
 }
 
-// Names are those of aor's user agents on f.
+// Names are those of aor's user agents on f: first who is registered, the newest before the others.
 func (r *Relay) Names(aor string, f *flow.Flow) (names []flow.Name) {
 	r.table.mu.RLock()
 	defer r.table.mu.RUnlock()
+	var all []*entry
 	for _, e := range r.table.on[f.ID] {
 		if e.AOR == aor {
-			names = append(names, e.Name)
+			all = append(all, e)
 		}
+	}
+	slices.SortStableFunc(all, func(a, b *entry) int {
+		if a.over != b.over {
+			if a.over {
+				return 1
+			}
+			return -1
+		}
+		return b.Expires.Compare(a.Expires)
+	})
+	for _, e := range all {
+		names = append(names, e.Name)
 	}
 	return names
 }
