@@ -11,4 +11,3 @@ import './cases/reconnect.js';
 import './cases/restart.js';
 import './cases/listeners.js';
 import './cases/phone.js';
-import './cases/asterisk.js';

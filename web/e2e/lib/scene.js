@@ -100,10 +100,10 @@ class Scene {
   }
 
   // wired opens a phone on a network of its own, client.wire.
-  async wired(role, library) {
+  async wired(role, library, overrides) {
     const own = await wire(this.gateway.wsUrl);
     this.wires.push(own);
-    const client = await this.open(role, library, { ws: own.wsUrl });
+    const client = await this.open(role, library, { ...overrides, ws: own.wsUrl });
     client.wire = own;
     return client;
   }

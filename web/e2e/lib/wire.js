@@ -48,6 +48,24 @@ export async function wire(wsUrl) {
       pairs.clear();
     },
 
+    // sleep is a machine that sleeps: neither end hears anything of the other; wake
+    // is that the browser learns what became of its connection.
+    sleep() {
+      for (const { near, far } of pairs) {
+        near.unpipe(far).pause();
+        far.unpipe(near).pause();
+        kept.add(near).add(far);
+      }
+    },
+
+    wake() {
+      for (const { near, far } of pairs) {
+        near.resetAndDestroy();
+        far.destroy();
+      }
+      pairs.clear();
+    },
+
     stop() {
       for (const { near, far } of pairs) {
         near.destroy();

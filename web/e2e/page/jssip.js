@@ -1,4 +1,5 @@
 import JsSIP from 'jssip';
+import { hurried } from '../../phone/src/media.js';
 import { Call } from './call.js';
 
 const pcConfig = { iceServers: [] };
@@ -28,6 +29,7 @@ export class JsSIPPhone {
     this.ua.on('newMessage', ({ originator, request }) => {
       if (originator === 'remote') this.host.got(request.from.uri.user, request.body);
     });
+    this.ua.on('sipEvent', ({ request }) => this.host.told('unasked', request.body)); // a NOTIFY of no subscription
     this.ua.on('newRTCSession', ({ originator, session, request }) => {
       if (originator === 'remote') this.adopt(session, new Call('in', request.from.uri.user));
     });
@@ -58,6 +60,7 @@ export class JsSIPPhone {
 
   adopt(session, call) {
     call.session = session;
+    hurried(session);
     if (session.connection) call.watch(session.connection);
     session.on('peerconnection', ({ peerconnection }) => call.watch(peerconnection));
     session.on('progress', ({ response }) => {
@@ -134,6 +137,26 @@ export class JsSIPPhone {
 
   dtmf(call, tone) {
     call.session.sendDTMF(tone, { transportType: 'INFO' });
+  }
+
+  // tones are sent as media (RFC 4733).
+  tones(call, tones) {
+    call.session.sendDTMF(tones, { transportType: 'RFC2833' });
+  }
+
+  // watch subscribes; lamps tells what it learns.
+  watch(whose, event, accept) {
+    this.watching = this.ua.subscribe(`sip:${whose}@${this.config.domain}`, event, accept, { expires: 60 });
+    this.watching.on('notify', (final, request, body) => this.host.told(whose, body));
+    return new Promise((resolve, reject) => {
+      this.watching.on('accepted', resolve);
+      this.watching.on('terminated', (code) => reject(new Error(`no subscription: ${code}`)));
+      this.watching.subscribe();
+    });
+  }
+
+  unwatch() {
+    this.watching.terminate();
   }
 
   message(target, text) {

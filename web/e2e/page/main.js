@@ -14,6 +14,7 @@ class Host {
   constructor() {
     this.status = { registered: false, registrations: 0, refused: null };
     this.inbox = [];
+    this.lamps = {}; // by what is watched: every state that was told, the newest last
     this.calls = [];
     this.waiting = new Set();
     trace.onTrace(() => this.changed());
@@ -44,6 +45,14 @@ class Host {
 
   got(from, text) {
     this.inbox.push({ from, text });
+    this.changed();
+  }
+
+  // told is a NOTIFY about a mailbox (RFC 3842) or a phone (RFC 4235, RFC 3863).
+  told(whose, body) {
+    const state = /^Messages-Waiting: *(\w+)/im.exec(body)?.[1] ?? /<state>(.*?)<\/state>/.exec(body)?.[1]
+      ?? /<note>(.*?)<\/note>/.exec(body)?.[1] ?? body;
+    (this.lamps[whose] ??= []).push(state);
     this.changed();
   }
 

@@ -1,7 +1,7 @@
 import * as SIP from 'sip.js';
 import { Call } from './call.js';
 
-const { Inviter, Messager, Registerer, RegistererState, SessionState, UserAgent, Web } = SIP;
+const { Inviter, Messager, Registerer, RegistererState, SessionState, Subscriber, SubscriptionState, UserAgent, Web } = SIP;
 
 // SIPjsPhone puts SIP.js behind the tests' small interface.
 export class SIPjsPhone {
@@ -15,7 +15,7 @@ export class SIPjsPhone {
   }
 
   async start() {
-    const { ws, user, password, outbound = false, instance = false } = this.config;
+    const { ws, user, password, outbound = false, instance = false, refreshFrequency } = this.config;
     const media = ({ video }) => Promise.resolve(this.host.stream(Boolean(video)));
     this.ua = new UserAgent({
       uri: this.uri(user),
@@ -34,18 +34,29 @@ export class SIPjsPhone {
           message.accept();
           this.host.got(message.request.from.uri.user, message.request.body);
         },
+        onNotify: (notification) => { // of no subscription
+          notification.accept();
+          this.host.told('unasked', notification.request.body);
+        },
         onDisconnect: (error) => {
           this.host.set({ registered: false });
           if (error) this.reconnect();
         },
       },
     });
-    this.registerer = new Registerer(this.ua, instance ? { instanceId: instance, regId: 1 } : outbound ? { regId: 1 } : {});
-    this.registerer.stateChange.addListener((state) => {
-      if (state !== RegistererState.Registered) this.host.set({ registered: false });
-    });
+    const named = instance ? { instanceId: instance, regId: 1 } : outbound ? { regId: 1 } : {};
+    this.registererOptions = { ...named, refreshFrequency };
+    this.makeRegisterer();
     await this.ua.start();
     await this.register();
+  }
+
+  makeRegisterer() {
+    const registerer = new Registerer(this.ua, this.registererOptions);
+    registerer.stateChange.addListener((state) => {
+      if (state !== RegistererState.Registered && registerer === this.registerer) this.host.set({ registered: false });
+    });
+    this.registerer = registerer;
   }
 
   // reconnect is the page's business with SIP.js: again and again until it is back.
@@ -53,6 +64,7 @@ export class SIPjsPhone {
     while (!await this.ua.reconnect().then(() => true, () => false)) {
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
+    if (this.registerer.waiting) this.makeRegisterer(); // for an answer that went to the old connection
     await this.register();
   }
 
@@ -232,6 +244,34 @@ export class SIPjsPhone {
     });
   }
 
+  // tones are sent as media (RFC 4733).
+  tones(call, tones) {
+    if (!call.session.sessionDescriptionHandler.sendDtmf(tones)) throw new Error('no tones');
+  }
+
+  // watch subscribes; lamps tells what it learns.
+  watch(whose, event, accept) {
+    const headers = { extraHeaders: [`Accept: ${accept}`] };
+    this.watching = new Subscriber(this.ua, this.uri(whose), event, { expires: 60, ...headers });
+    this.watching.delegate = {
+      onNotify: (notification) => {
+        notification.accept();
+        this.host.told(whose, notification.request.body);
+      },
+    };
+    return new Promise((resolve, reject) => {
+      this.watching.stateChange.addListener((state) => {
+        if (state === SubscriptionState.Subscribed) resolve();
+        if (state === SubscriptionState.Terminated) reject(new Error('no subscription'));
+      });
+      this.watching.subscribe();
+    });
+  }
+
+  unwatch() {
+    return this.watching.unsubscribe();
+  }
+
   message(target, text) {
     return new Promise((resolve, reject) => {
       new Messager(this.ua, this.uri(target), text).message({
@@ -244,14 +284,14 @@ export class SIPjsPhone {
   }
 
   refer(call, target) {
-    return call.session.refer(this.uri(target), this.watching(call));
+    return call.session.refer(this.uri(target), this.following(call));
   }
 
   referAttended(call, other) {
-    return call.session.refer(other.session, this.watching(call));
+    return call.session.refer(other.session, this.following(call));
   }
 
-  watching(call) {
+  following(call) {
     return {
       onNotify: (notification) => {
         notification.accept();
