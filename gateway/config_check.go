@@ -245,12 +245,20 @@ func (c *Config) warnUpstreams(d *decoder) {
 	udpOnly := c.listens(sip.UDP) && !c.listens(sip.TCP)
 	for i := range c.Upstreams {
 		g := &c.Upstreams[i]
+		warnLogin(d, g)
 		if udpOnly && slices.ContainsFunc(g.Hops, func(h trunk.Hop) bool { return h.Transport == 0 }) {
 			d.problem("upstreams."+g.Name, "has hops for UDP and TCP, but listen has no tcp, so even a browser's INVITE of 2 to 8 KB goes by UDP, in fragments; add \"tcp://:5060\" to listen")
 		}
 		if g.PinnedTo(sip.UDP) {
 			d.problem("upstreams."+g.Name, "every hop is pinned to UDP, but a browser's INVITE has 2 to 8 KB and will be fragmented, which many networks drop; leave ;transport=udp out, or use tcp")
 		}
+	}
+}
+
+// warnLogin: with neither a realm nor a registrar that names it, the first to challenge a call is taken at his word.
+func warnLogin(d *decoder, g *trunk.Group) {
+	if g.Login != nil && g.Login.Realm == "" && g.Register == nil {
+		d.problem("upstreams."+g.Name+".login", "has no realm, and no register learns it from the provider: whoever is called there can ask for a proof of the password (RFC 3261 section 22.3) and is answered, until the first that works; write realm: as its WWW- or Proxy-Authenticate has it")
 	}
 }
 

@@ -45,8 +45,9 @@ type Gateway struct {
 	network       proxy.Network                     // over transports and web
 	phase         func(time.Duration) time.Duration // of the first probes; nil: random
 	hopTLS        map[*trunk.HopTLS]*transport.ClientTLS
-	registrations *registrations // of ours, at providers
-	random        func() float64 // of their times; nil: at random
+	registrations *registrations            // of ours, at providers
+	accounts      map[string]*trunk.Account // logins of upstreams for our callers' requests
+	random        func() float64            // of their times; nil: at random
 	core          *core
 	identity      *policy.Identity
 	source        *policy.Source
@@ -112,6 +113,7 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 		g.flows.Watch(w)
 	}
 	g.registrations = newRegistrations(g)
+	g.registrations.share(g.accounts)
 	g.flows.Watch(g.registrations)
 	g.admin = newAdmin(g)
 	return nil

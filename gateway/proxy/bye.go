@@ -24,7 +24,7 @@ func (p *Proxy) byeSurvivor(callID string, dead, alive *Party) {
 	}
 	if alive.Upstream == "" {
 		if f := p.liveFlow(alive.Flow, alive.Name); f != nil {
-			p.sendOwn(&bye, f, "")
+			p.sendOwn(&bye, f, nil)
 		}
 		return
 	}
@@ -39,13 +39,13 @@ func (p *Proxy) byeSurvivor(callID string, dead, alive *Party) {
 	}
 	if len(hops) == 0 {
 		if f := p.Flows.ByID(id); f != nil {
-			p.sendOwn(&bye, f, alive.Upstream)
+			p.sendOwn(&bye, f, p.login(alive.Upstream))
 		}
 		return
 	}
 	p.reachOr(id, alive.Upstream, hops[0], added, func(f *flow.Flow, err error) {
 		if err == nil {
-			p.sendOwn(&bye, f, alive.Upstream)
+			p.sendOwn(&bye, f, p.loginAt(alive.Upstream, &hops[0]))
 		}
 	})
 }
@@ -81,7 +81,11 @@ func (p *Proxy) endGhostOver(to *flow.Flow, b *branch, r *ua.Request, bye bool, 
 	if reason != "" {
 		r.Headers = []string{reason}
 	}
-	p.sendOwn(r, to, b.w.Upstream)
+	login := p.login(b.w.Upstream)
+	if len(b.w.Hops) > b.hop {
+		login = p.loginAt(b.w.Upstream, &b.w.Hops[b.hop])
+	}
+	p.sendOwn(r, to, login)
 }
 
 // buildOwn makes r for f; what cannot be one (a peer's Contact may be anything) is
@@ -107,9 +111,9 @@ func (p *Proxy) ownNumber(r *ua.Request, upstream string) uint32 {
 	return p.shifts.above(p.shifts.key(r.CallID, tag, upstream), r.CSeq)
 }
 
-// sendOwn sends r in a client transaction; nobody waits for its end, but a challenge of the upstream is answered.
-func (p *Proxy) sendOwn(r *ua.Request, f *flow.Flow, upstream string) {
-	o := &ownRequest{p: p, r: *r, f: f, login: p.login(upstream)}
+// sendOwn sends r in a client transaction; nobody waits for its end, but a challenge is answered by login.
+func (p *Proxy) sendOwn(r *ua.Request, f *flow.Flow, login Login) {
+	o := &ownRequest{p: p, r: *r, f: f, login: login}
 	line := ""
 	if o.login != nil {
 		if line = o.login.Known(f.Info().Remote, r.Method, r.URI); line != "" {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -26,15 +27,21 @@ type Login interface {
 	// Request-URI that it leaves with.
 	Known(at netip.AddrPort, method, uri string) string
 	// Answer is the header line for the request once more, after the challenge in resp. tried is 0 for a request
-	// without credentials of ours, 1 for one with those of Known, else the next of the last Answer to it.
+	// without credentials of ours, 1 for one with those of Known, else the next of the last Answer to it. The error
+	// may be what the caller is to hear, a *sip.StatusError.
 	Answer(at netip.AddrPort, resp *sip.Message, tried uint8, method, uri string) (line string, next uint8, err error)
 	// Refused is told of a challenge that could not be answered.
 	Refused(at netip.AddrPort, err error)
+	// Accepted is told that a request got further with the credentials in that line.
+	Accepted(line string)
 }
 
 // refusesLogin is what a caller hears whose upstream wants other credentials than we have. A challenge would ask the
 // caller for what only we can know.
 func refusesLogin(upstream string, why error) error {
+	if s := (*sip.StatusError)(nil); errors.As(why, &s) {
+		return s
+	}
 	return &sip.StatusError{Code: 503, Reason: "Service Unavailable: upstream " + upstream + " refuses our login", Err: why}
 }
 
@@ -54,6 +61,14 @@ func (p *Proxy) login(upstream string) Login {
 		return t.Login
 	}
 	return nil
+}
+
+// loginAt is the login for what goes to one address of an upstream: not at another port of a hop's host, which may be anybody's there.
+func (p *Proxy) loginAt(upstream string, h *Hop) Login {
+	if h.Beside {
+		return nil
+	}
+	return p.login(upstream)
 }
 
 // renumbers reports whether what goes to upstream may have another CSeq than its sender's: it is one that requests are sent
@@ -140,6 +155,9 @@ func (rc *responseContext) logIn(a *act, f *flow.Flow, out *sip.Splice) error {
 		return nil
 	}
 	at := f.Info().Remote
+	if a.hop.Beside {
+		return rc.noLogIn(t, a.w.Upstream)
+	}
 	if t.challenge == nil {
 		if t.credentials = t.login.Known(at, a.req.Method(), out.URI()); t.credentials == "" {
 			return nil
@@ -161,6 +179,15 @@ func (rc *responseContext) logIn(a *act, f *flow.Flow, out *sip.Splice) error {
 		rc.p.shifts.sign(k, sentInvite{cseq: t.cseq, left: t.left, credentials: t.credentials})
 	}
 	return nil
+}
+
+// noLogIn is for another port of a hop's host, which may be another customer's there: nobody's password is for him.
+func (rc *responseContext) noLogIn(t *try, upstream string) error {
+	if t.challenge == nil {
+		return nil
+	}
+	rc.p.Counters.LoginsRefused.Add(1)
+	return sip.Refuse(503, "Service Unavailable: our login at upstream "+upstream+" is for its hops alone")
 }
 
 // setCredentials puts ours in the place of those that the caller sent for the same question.
@@ -215,7 +242,7 @@ func (p *Proxy) shiftAck(m *sip.Message, out *sip.Splice, r *route) {
 	if i.left != n && i.left <= maxCSeq {
 		out.SetCSeq(i.left)
 	}
-	if i.credentials != "" {
+	if i.credentials != "" && !r.beside {
 		setCredentials(m, out, i.credentials)
 	}
 }
@@ -230,6 +257,17 @@ func (rc *responseContext) loggedInLocked(b *branch, m *sip.Message) {
 		life = max(seconds(m.Value(sip.Expires)), time.Minute)
 	}
 	rc.p.shifts.keep(rc.p.shifts.key(m.CallID(), m.FromTag(), b.w.Upstream), life)
+}
+
+// acceptedLocked tells a login of a response that its credentials brought.
+func (b *branch) acceptedLocked(m *sip.Message) {
+	if b.try == nil || b.try.credentials == "" {
+		return
+	}
+	switch s := m.Status(); {
+	case s > 100 && s < 300, s == 404, s >= 480 && s < 490, s >= 600:
+		b.try.login.Accepted(b.try.credentials)
+	}
 }
 
 // noteForkLocked keeps apart which of several branches of an INVITE a callee answers: each may have left with a number of its own.

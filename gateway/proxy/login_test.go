@@ -18,6 +18,7 @@ type testLogin struct {
 	known   string
 	asked   []string
 	refused []error
+	took    []string
 }
 
 func (l *testLogin) Known(_ netip.AddrPort, method, uri string) string {
@@ -49,6 +50,12 @@ func (l *testLogin) Refused(_ netip.AddrPort, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refused = append(l.refused, err)
+}
+
+func (l *testLogin) Accepted(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.took = append(l.took, line)
 }
 
 // provider is a rig whose upstream pbx challenges, and the login for it.
@@ -546,4 +553,68 @@ func TestChallengeWithoutLogin(t *testing.T) {
 		}
 		r.noShifts()
 	})
+}
+
+// RFC 3261 §22.3: another port of a hop's host may be another customer's there. No credentials of ours go there, not even with the
+// ACK that an INVITE had some for (§22.1), and the caller is not asked for his.
+func TestNoLoginBesideHops(t *testing.T) {
+	provider(t, Config{}, func(r *rig, l *testLogin) {
+		l.known = "n0"
+		alice, pbx, tenant := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060"), r.pbx(sip.UDP, "203.0.113.1:5090")
+		r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+		r.aors["300"] = []Target{{Hops: []Hop{{Addr: tenant.info.Remote, Beside: true}}, Upstream: "pbx"}}
+		for _, method := range []string{"INVITE", "MESSAGE"} {
+			alice.request(method, "sip:300@example.com", method)
+			m := tenant.get(method)
+			if m.Has(sip.ProxyAuthorization) {
+				t.Errorf("to the tenant:\n%s", m)
+			}
+			tenant.challenge(m, "n1")
+			if m := alice.get("503"); m.Has(sip.ProxyAuthenticate) || m.ReasonPhrase() != "Service Unavailable: our login at upstream pbx is for its hops alone" {
+				t.Errorf("alice got\n%s", m)
+			}
+			tenant.quiet()
+		}
+		alice.n = 0
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		inv := pbx.get("INVITE")
+		if !inv.Has(sip.ProxyAuthorization) {
+			t.Errorf("%s", inv)
+		}
+		pbx.write(string(inv.AppendReply(nil, &sip.Reply{Status: 200, ToTag: "t", Headers: append(recordRoutes(inv), "Contact: <sip:evil@203.0.113.1:5090>")})))
+		from := alice.uac(alice.get("200"))
+		from.send("ACK")
+		if m := tenant.get("ACK"); m.Has(sip.ProxyAuthorization) {
+			t.Errorf("%s", m)
+		}
+		from.send("BYE")
+		tenant.challenge(tenant.get("BYE"), "n2")
+		alice.get("503")
+		tenant.quiet()
+	})
+}
+
+func recordRoutes(m *sip.Message) (lines []string) {
+	for v := range m.Values(sip.RecordRoute) {
+		lines = append(lines, "Record-Route: "+v)
+	}
+	return lines
+}
+
+// Which answers say that the credentials were right: a challenge, a refusal of what they allow, and what a server
+// says of itself do not.
+func TestLoginAccepted(t *testing.T) {
+	for status, want := range map[int]int{183: 1, 200: 1, 486: 1, 404: 1, 603: 1, 100: 0, 403: 0, 500: 0} {
+		provider(t, Config{}, func(r *rig, l *testLogin) {
+			alice, pbx := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+			r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
+			alice.request("INVITE", "sip:200@example.com", "c1")
+			pbx.challenge(pbx.get("INVITE"), "n1")
+			inv := pbx.get("INVITE")
+			pbx.answer(inv, status)
+			if len(l.took) != want || want == 1 && l.took[0] != "Proxy-Authorization: "+inv.Value(sip.ProxyAuthorization) {
+				t.Errorf("%d: told %q", status, l.took)
+			}
+		})
+	}
 }

@@ -289,6 +289,7 @@ func (b *branch) Response(tx *transaction.Client, m *sip.Message) {
 	defer rc.unlock()
 	b.tellPeer(m)
 	b.noteForkLocked(m)
+	b.acceptedLocked(m)
 	switch status := m.Status(); {
 	case status == 100:
 		b.heardLocked()

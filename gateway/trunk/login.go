@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/ringway/ringway/sip"
@@ -14,12 +15,27 @@ import (
 
 // Account answers the challenges of an upstream with its Login (RFC 3261 §22, RFC 7616), and remembers the
 // nonces, so that most requests need not be challenged at all. It is safe for concurrent use.
+//
+// A challenge may be of anybody behind the upstream, whom any caller can call: proxies pass it on (RFC 3261 §16.7 step 7). What
+// we answer is enough to try passwords against, so one realm alone is answered (§22.3): that of the configuration, else the one
+// of the upstream's registrar, which nobody else answers for; else the first whose answer it took.
 type Account struct {
 	login Login
 
-	mu     sync.Mutex                // a leaf
-	nonces map[netip.AddrPort]*nonce // by the address that gave it
+	mu     sync.Mutex // a leaf
+	nonces map[place]*nonce
+	realm  string // the only one that is answered, "" while that is not known
+	sure   bool   // by the configuration or the registrar
+	asked  string // realm of the registrar's challenge that was answered last
 }
+
+// place is where a nonce is from: a server has others as a registrar.
+type place struct {
+	at       netip.AddrPort
+	register bool
+}
+
+func placeOf(at netip.AddrPort, method string) place { return place{at, method == "REGISTER"} }
 
 // nonce is the newest challenge of an address.
 type nonce struct {
@@ -44,8 +60,11 @@ func NewAccount(l *Login) *Account {
 	if l == nil {
 		return nil
 	}
-	return &Account{login: *l, nonces: map[netip.AddrPort]*nonce{}}
+	return &Account{login: *l, nonces: map[place]*nonce{}, realm: l.Realm, sure: l.Realm != ""}
 }
+
+// Share has r use the account a that requests of callers use: one realm for both.
+func (r *Registration) Share(a *Account) { r.account = a }
 
 // Tried says which credentials of ours a challenged request had.
 type Tried = uint8
@@ -62,7 +81,8 @@ const (
 var (
 	ErrRefused     = errors.New("user or password is wrong")
 	ErrUnreadable  = errors.New("challenge cannot be read")
-	ErrOtherRealm  = errors.New("challenge is for another realm than login.realm")
+	ErrOtherRealm  = errors.New("challenge is for another realm than login's")
+	ErrNoQOP       = errors.New("challenge has no qop; that is answered for a realm in login.realm, or of the registrar's")
 	errNoChallenge = errors.New("401 or 407 without a challenge")
 )
 
@@ -70,8 +90,8 @@ var (
 // known or it does not honour them. uri is the Request-URI as it is sent.
 func (a *Account) Known(at netip.AddrPort, method, uri string) string {
 	a.mu.Lock()
-	n := a.nonces[at]
-	if n == nil || n.ch.QOP == "" || n.count >= maxNonceNC {
+	n := a.nonces[placeOf(at, method)]
+	if n == nil || n.ch.QOP == "" || n.ch.Realm != a.realm || n.count >= maxNonceNC {
 		a.mu.Unlock()
 		return "" // without qop a nonce is for one request, or the answer could be replayed
 	}
@@ -97,7 +117,7 @@ func (a *Account) Known(at netip.AddrPort, method, uri string) string {
 // Answer is the header line for the same request once more, after the 401 or 407 resp to it; next is what is
 // to be given when that is challenged too. ErrRefused: the credentials are wrong.
 func (a *Account) Answer(at netip.AddrPort, resp *sip.Message, tried Tried, method, uri string) (line string, next Tried, err error) {
-	ch, field, err := a.choose(resp)
+	ch, field, err := a.choose(resp, method == "REGISTER")
 	if err != nil {
 		return "", 0, err
 	}
@@ -108,14 +128,17 @@ func (a *Account) Answer(at netip.AddrPort, resp *sip.Message, tried Tried, meth
 	case tried >= Answered:
 		return "", 0, ErrRefused
 	}
-	line, err = a.line(&ch, field, a.count(at, &ch, field, tried), method, uri)
+	line, err = a.line(&ch, field, a.count(placeOf(at, method), &ch, field, tried), method, uri)
 	return line, next, err
 }
 
 // count remembers the challenge and is the nc of its next use.
-func (a *Account) count(at netip.AddrPort, ch *digest.Challenge, field string, tried Tried) uint32 {
+func (a *Account) count(at place, ch *digest.Challenge, field string, tried Tried) uint32 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if at.register {
+		a.asked = strings.Clone(ch.Realm)
+	}
 	n := a.nonces[at]
 	if n == nil {
 		if len(a.nonces) >= maxNonces {
@@ -135,9 +158,38 @@ func (a *Account) count(at netip.AddrPort, ch *digest.Challenge, field string, t
 	return n.count
 }
 
+// Registered is told that the registrar has taken our credentials: its realm is the account's.
+func (a *Account) Registered() {
+	if a == nil {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.asked != "" && a.login.Realm == "" {
+		a.realm, a.sure = a.asked, true
+	}
+}
+
+// Accepted is told that a request got further with the credentials in line, which Answer or Known gave. It is the realm
+// that is the only one from now on, "" where that was known.
+func (a *Account) Accepted(line string) (realm string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.realm != "" {
+		return ""
+	}
+	_, value, _ := strings.Cut(line, ": ")
+	c, err := digest.ParseCredentials(value)
+	if err != nil {
+		return ""
+	}
+	a.realm = strings.Clone(c.Realm)
+	return a.realm
+}
+
 // choose is the first challenge of resp that we can answer (RFC 8760 §2.3: the server lists them in its order of
 // preference), and what it is answered in.
-func (a *Account) choose(resp *sip.Message) (ch digest.Challenge, field string, err error) {
+func (a *Account) choose(resp *sip.Message, register bool) (ch digest.Challenge, field string, err error) {
 	err = errNoChallenge
 	for _, f := range resp.Fields() {
 		switch f.Header {
@@ -152,16 +204,31 @@ func (a *Account) choose(resp *sip.Message) (ch digest.Challenge, field string, 
 			err = ErrUnreadable
 			continue
 		}
-		switch {
-		case a.login.Realm != "" && ch.Realm != a.login.Realm:
-			err = fmt.Errorf("%w: %.64q", ErrOtherRealm, ch.Realm)
-		case !ch.Answerable():
-			err = digest.ErrUnanswerable
-		default:
+		if err = a.may(&ch, register); err == nil {
 			return ch, field, nil
 		}
 	}
 	return ch, "", err
+}
+
+// may is why a challenge is not answered. Without qop nothing of ours is in the answer (RFC 2069): whoever chooses
+// the nonce has it computed beforehand for many passwords.
+func (a *Account) may(ch *digest.Challenge, register bool) error {
+	a.mu.Lock()
+	realm, sure := a.realm, a.sure
+	a.mu.Unlock()
+	if register {
+		realm, sure = a.login.Realm, true
+	}
+	switch {
+	case realm != "" && ch.Realm != realm:
+		return fmt.Errorf("%w: %.64q", ErrOtherRealm, ch.Realm)
+	case !ch.Answerable():
+		return digest.ErrUnanswerable
+	case ch.QOP == "" && !sure:
+		return ErrNoQOP
+	}
+	return nil
 }
 
 func (a *Account) line(ch *digest.Challenge, field string, count uint32, method, uri string) (string, error) {

@@ -74,7 +74,7 @@ func TestAnswer(t *testing.T) { // RFC 7616 §3.4, RFC 8760 §2.3, RFC 3261 §22
 			"WWW-Authenticate: Digest realm=\"r\", nonce=\"n\", algorithm=SHA-256, qop=\"auth\"\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"", "Authorization", "SHA-256", "auth"},
 		{"beside another scheme", "Proxy-Authenticate", "NTLM realm=\"r\"\r\nProxy-Authenticate: Digest realm=\"r\",nonce=\"n\",qop=\"auth\"", "Proxy-Authorization", "", "auth"},
 	} {
-		a := NewAccount(&Login{User: "u", Password: "p"})
+		a := NewAccount(&Login{User: "u", Password: "p", Realm: "r"})
 		line, next, err := a.Answer(provider1, response(t, 401, 1, c.field+": "+c.challenge), Nothing, "INVITE", "sip:1@x")
 		if err != nil || next != Answered {
 			t.Errorf("%s: %v, next %d", c.name, err, next)
@@ -110,7 +110,7 @@ func TestNotAnswered(t *testing.T) {
 // RFC 7616 §3.4.6: a nonce serves many requests, each with the next nc, until the server has another; stale means that the
 // password is not wrong.
 func TestNonceIsUsedAgain(t *testing.T) {
-	a := NewAccount(&Login{User: "u", Password: "p"})
+	a := NewAccount(&Login{User: "u", Password: "p", Realm: "r"})
 	challenge := func(nonce, more string) *sip.Message {
 		return response(t, 407, 1, `Proxy-Authenticate: Digest realm="r", nonce="`+nonce+`", qop="auth"`+more)
 	}
@@ -158,7 +158,7 @@ func TestNonceIsUsedAgain(t *testing.T) {
 
 // A server whose nonces are for one request is asked without credentials, and now and then with them.
 func TestNoncesForOneUse(t *testing.T) {
-	a := NewAccount(&Login{User: "u", Password: "p"})
+	a := NewAccount(&Login{User: "u", Password: "p", Realm: "r"})
 	unasked := 0
 	for i := range 3000 {
 		tried := Nothing
@@ -183,5 +183,82 @@ func TestNoncesForOneUse(t *testing.T) {
 	}
 	if len(a.nonces) > maxNonces {
 		t.Errorf("%d nonces are kept", len(a.nonces))
+	}
+}
+
+// RFC 3261 §22.3: credentials are for a realm. A provider's proxy passes on the challenges of whoever is called (§16.7 step 7); all but
+// the first realm whose answer was taken hear nothing, and without qop, where the other side alone chooses what is hashed, nobody does.
+func TestOneRealmIsAnswered(t *testing.T) {
+	a := NewAccount(&Login{User: "u", Password: "p"})
+	ask := func(method, realm, more string) (string, error) {
+		line, _, err := a.Answer(provider1, response(t, 407, 1, `Proxy-Authenticate: Digest realm="`+realm+`", nonce="n"`+more), Nothing, method, "sip:1@x")
+		return line, err
+	}
+	const qop = `, qop="auth"`
+	if _, err := ask("INVITE", "evil", ""); !errors.Is(err, ErrNoQOP) {
+		t.Errorf("RFC 2069: %v", err)
+	}
+	if _, err := ask("INVITE", "evil", qop); err != nil {
+		t.Error(err) // nobody knows better yet
+	}
+	if line := a.Known(provider1, "INVITE", "sip:1@x"); line != "" {
+		t.Errorf("sent unasked: %s", line)
+	}
+	line, err := ask("INVITE", "carrier", qop)
+	if err != nil || a.Accepted("") != "" || a.Accepted(line) != "carrier" || a.Accepted(line) != "" {
+		t.Errorf("%q, %v", line, err)
+	}
+	for _, c := range []struct {
+		realm, more string
+		want        error
+	}{{"evil", qop, ErrOtherRealm}, {"evil", "", ErrOtherRealm}, {"carrier", "", ErrNoQOP}, {"carrier", qop, nil}} {
+		if _, err := ask("INVITE", c.realm, c.more); !errors.Is(err, c.want) {
+			t.Errorf("%s %s: %v, want %v", c.realm, c.more, err, c.want)
+		}
+	}
+	right(t, a.Known(provider1, "INVITE", "sip:1@x"), "u", "p", "INVITE", "sip:1@x")
+
+	if _, err := ask("REGISTER", "new", ""); err != nil { // nobody but the registrar is asked that
+		t.Error(err)
+	}
+	if _, err := ask("INVITE", "new", qop); !errors.Is(err, ErrOtherRealm) {
+		t.Errorf("before it registers: %v", err)
+	}
+	a.Registered()
+	for _, c := range []struct {
+		realm string
+		want  error
+	}{{"carrier", ErrOtherRealm}, {"new", nil}} { // without qop as well: an old provider's registrar has that realm
+		if _, err := ask("INVITE", c.realm, ""); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.realm, err, c.want)
+		}
+	}
+}
+
+// The operator's word stands, whatever the registrar says.
+func TestConfiguredRealmStays(t *testing.T) {
+	a := NewAccount(&Login{User: "u", Password: "p", Realm: "r"})
+	for _, method := range []string{"REGISTER", "INVITE"} {
+		_, _, err := a.Answer(provider1, response(t, 401, 1, `WWW-Authenticate: Digest realm="evil", nonce="n", qop="auth"`), Nothing, method, "sip:1@x")
+		if !errors.Is(err, ErrOtherRealm) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	line, _, err := a.Answer(provider1, response(t, 401, 1, `WWW-Authenticate: Digest realm="r", nonce="n"`), Nothing, "INVITE", "sip:1@x")
+	if a.Registered(); err != nil || a.Accepted(line) != "" {
+		t.Errorf("%q, %v", line, err)
+	}
+}
+
+// A registrar's nonces are its own: what INVITEs are asked for does not take their place.
+func TestRegistrarsNonces(t *testing.T) {
+	a := NewAccount(&Login{User: "u", Password: "p", Realm: "r"})
+	for method, challenge := range map[string]string{"REGISTER": "WWW-Authenticate", "INVITE": "Proxy-Authenticate"} {
+		_, _, _ = a.Answer(provider1, response(t, 401, 1, challenge+`: Digest realm="r", nonce="`+method+`", qop="auth"`), Nothing, method, "sip:1@x")
+	}
+	for _, method := range []string{"REGISTER", "INVITE"} {
+		if line := a.Known(provider1, method, "sip:1@x"); !strings.Contains(line, `nonce="`+method+`"`) {
+			t.Errorf("%s: %s", method, line)
+		}
 	}
 }

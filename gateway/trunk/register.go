@@ -277,6 +277,7 @@ func (r *Registration) granted(now time.Time, m *sip.Message, contact string) St
 	if granted < minGranted {
 		return r.next(now, fmt.Sprintf("registered for %v only", granted))
 	}
+	r.account.Registered()
 	good := r.targets[r.at]
 	r.good, r.until, r.failures = &good, now.Add(granted), 0
 	if r.since.IsZero() {
