@@ -118,6 +118,10 @@ func TestKamailioReachesNoDeadSocket(t *testing.T) {
 		if m := bob.registers(); len(listed(m)) != 1 {
 			t.Errorf("Kamailio knows more of bob than this page:\n%s", m)
 		}
+		again := fmt.Sprintf(`Contact: <sip:another@bob.invalid;transport=ws>;reg-id=1;+sip.instance="<urn:uuid:00000000-0000-4000-8000-%012x>"`, "bob")
+		if m := bob.registers(again); len(listed(m)) != 1 { // RFC 5626 §4.2: the same flow of the same instance
+			t.Errorf("Kamailio keeps what bob was:\n%s", m)
+		}
 		alice.talks(bob, "bob")
 		bob.cut() // in a call
 		alice.InDialog("INVITE")
@@ -200,4 +204,59 @@ func TestKamailioUntouched(t *testing.T) {
 	}
 	bob.quiet()
 	l.over()
+}
+
+// A hop without transport: what is too large for a packet goes by TCP, the rest by UDP.
+func TestKamailioByPacketAndStream(t *testing.T) {
+	l := newNet(t)
+	k := l.registry("").relay("")
+	alice, bob := k.page("alice"), k.page("bob")
+	for _, size := range []int{100, 9000} {
+		for _, c := range [][2]*phone{{alice, bob}, {bob, alice}} {
+			c[0].talks(c[1], c[1].Name, body(sdp("offer", size)))
+			c[1].InDialog("INVITE", body(sdp("offer", size)))
+			c[0].wantBody("INVITE", sdp("offer", size))
+			c[0].Reply(200, "", "INVITE", body(sdp("answer", size)))
+			c[1].wantBody("200 INVITE", sdp("answer", size))
+			c[1].InDialog("ACK")
+			c[0].want("ACK")
+			c[0].ends(c[1])
+		}
+	}
+	l.over()
+}
+
+// Much that is written for browsers at Kamailio itself marks Contacts with where they came from, which is the gateway.
+func TestKamailioMendsContacts(t *testing.T) {
+	each(t, func(t *testing.T, transport string) {
+		l := newNet(t)
+		k := l.registry(transport, `loadmodule "auth.so"`, "loadmodule \"auth.so\"\nloadmodule \"nathelper.so\"",
+			`modparam("auth", "qop", "auth")`, "modparam(\"auth\", \"qop\", \"auth\")\nmodparam(\"nathelper|registrar\", \"received_avp\", \"$avp(RECEIVED)\")",
+			"\troute(PROVE);", "\tforce_rport();\n\tif (is_method(\"REGISTER\")) fix_nated_register(); else set_contact_alias();\n\troute(PROVE);",
+			"\tif (loose_route()) {", "\tif (loose_route()) {\n\t\thandle_ruri_alias();\n\t\tif (!is_method(\"ACK|BYE\")) set_contact_alias();",
+			"\tt_on_branch_failure(\"gone\");", "\tt_on_reply(\"mend\");",
+			"event_route[tm:branch-failure:gone] {", "onreply_route[mend] { set_contact_alias(); }\nevent_route[tm:branch-failure:gone] {").relay("")
+		alice, bob := k.page("alice"), k.page("bob")
+		for _, c := range [][2]*phone{{alice, bob}, {bob, alice}} {
+			m := c[0].talks(c[1], c[1].Name)
+			if !strings.Contains(m.Value(sip.Contact), ";alias="+l.sip.Addr().String()) {
+				t.Errorf("Kamailio marks nothing:\n%s", m)
+			}
+			for _, who := range [][2]*phone{{c[0], c[1]}, {c[1], c[0]}} {
+				who[0].InDialog("INVITE", body(sdp("hold", 900)))
+				who[1].wantBody("INVITE", sdp("hold", 900))
+				who[1].Reply(200, "", "INVITE")
+				who[0].want("200 INVITE")
+				who[0].InDialog("ACK")
+				who[1].want("ACK")
+			}
+			c[1].ends(c[0])
+		}
+		bob.cut()
+		l.reconnect(bob)
+		bob.registers()
+		alice.talks(bob, "bob")
+		bob.ends(alice)
+		l.over()
+	})
 }
