@@ -2,6 +2,7 @@ package route
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/ringway/ringway/sip"
@@ -10,7 +11,7 @@ import (
 // thousand is rules of one kind, of which only the last fits the user that comes with it.
 func thousand(kind string) (*Table, *Facts) {
 	rules := make([]Rule, 1000)
-	f := &Facts{Method: "INVITE", Domain: "example.com", User: "+4930999", Source: Source{Transport: sip.WSS}, Caller: "alice@example.com"}
+	f := &Facts{Method: "INVITE", Domain: "example.com", User: "+4930999", Source: Source{Transport: sip.WSS, Addr: netip.MustParseAddr("192.0.2.1")}, Caller: "alice@example.com"}
 	for i := range rules {
 		m := &rules[i].Match
 		rules[i].To = "pbx"
@@ -21,8 +22,14 @@ func thousand(kind string) (*Table, *Facts) {
 			m.User = fmt.Sprintf(`^\+4930%03d[0-9]*$`, i)
 		case kind == "callers":
 			m.Caller = fmt.Sprintf("^user%d@", i)
-		case kind == "one prefix": // nothing for the index to tell apart
+		case kind == "one prefix": // the user tells nothing apart
 			m.Prefix, m.Method = "+4930", []string{"MESSAGE"}
+		case kind == "one pattern":
+			m.User, m.Method = `^\+4930`, []string{fmt.Sprintf("M%d", i%70)}
+		case kind == "networks":
+			m.Prefix, m.Source = "+4930", []Peer{{Net: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 4), byte(i << 4), 0}), 20+i%8).Masked()}}
+		case kind == "nothing": // but headers
+			m.Prefix, m.Header = "+4930", []HeaderMatch{{"X-Class", "gold"}}
 		case n == 0:
 			m.Domain, m.Prefix = fmt.Sprintf("d%d.example.com", i%50), fmt.Sprintf("+49%03d", i)
 		case n == 1:
@@ -40,7 +47,7 @@ func thousand(kind string) (*Table, *Facts) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	for _, kind := range []string{"prefixes", "patterns", "mixed", "callers", "one prefix"} {
+	for _, kind := range []string{"prefixes", "patterns", "mixed", "callers", "one prefix", "one pattern", "networks", "nothing"} {
 		t, f := thousand(kind)
 		b.Run("last of 1000 "+kind, func(b *testing.B) {
 			b.ReportAllocs()
@@ -63,7 +70,7 @@ func BenchmarkDecide(b *testing.B) {
 
 // TestDecideAllocatesNothing: a decision costs no memory, of whatever kind the rules are.
 func TestDecideAllocatesNothing(t *testing.T) {
-	for _, kind := range []string{"prefixes", "patterns", "mixed", "callers", "one prefix"} {
+	for _, kind := range []string{"prefixes", "patterns", "mixed", "callers", "one prefix", "one pattern", "networks", "nothing"} {
 		table, f := thousand(kind)
 		if n := testing.AllocsPerRun(100, func() { table.Decide(f) }); n != 0 {
 			t.Errorf("%s: %v allocations", kind, n)

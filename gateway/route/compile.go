@@ -40,14 +40,15 @@ func Compile(rules []Rule) (*Table, []Finding) {
 	for _, cond := range c.conds {
 		m.add(cond.methods)
 	}
-	t.users = newIndex(c.conds, &m)
+	k := newKinds(c.conds)
+	t.users = newIndex(c.conds, &m, k)
 	for i, cond := range c.conds {
 		if cond.senders.users {
 			t.users.add(i)
 		}
 		for _, name := range cond.senders.upstreams {
 			if t.upstreams[name] == nil {
-				t.upstreams[name] = newIndex(c.conds, &m)
+				t.upstreams[name] = newIndex(c.conds, &m, k)
 			}
 			t.upstreams[name].add(i)
 		}

@@ -7,6 +7,14 @@ type index struct {
 	methods *methods
 	any     *bucket
 	domains map[string]*bucket
+	kinds   *kinds
+	splits  map[listKey]split // of long lists
+}
+
+// listKey is which list it is.
+type listKey struct {
+	first *int32
+	n     int
 }
 
 // bucket keeps rules with a pattern on the user or, without any condition on him, on the caller in automata; all
@@ -28,8 +36,8 @@ type automata struct {
 // maxAutomata are run for a user; the patterns of more are asked one by one.
 const maxAutomata = 8
 
-func newIndex(conds []*condition, m *methods) *index {
-	return &index{conds: conds, methods: m, any: newBucket(), domains: map[string]*bucket{}}
+func newIndex(conds []*condition, m *methods, k *kinds) *index {
+	return &index{conds: conds, methods: m, kinds: k, any: newBucket(), domains: map[string]*bucket{}, splits: map[listKey]split{}}
 }
 
 func newBucket() *bucket { return &bucket{trie: trie{nodes: make([]node, 1)}} }
@@ -64,8 +72,32 @@ func (a *automata) add(one *automaton, rule int32) {
 // finish puts the automata together when all rules are there.
 func (ix *index) finish() {
 	ix.any.finish(ix.conds)
+	ix.split(ix.any)
 	for _, b := range ix.domains {
 		b.finish(ix.conds)
+		ix.split(b)
+	}
+}
+
+// split does so with the long lists of a bucket.
+func (ix *index) split(b *bucket) {
+	one := func(rules []int32) {
+		if len(rules) > splitOver {
+			if s := ix.kinds.split(rules, ix.conds); s != nil {
+				ix.splits[listKey{&rules[0], len(rules)}] = s
+			}
+		}
+	}
+	for i := range b.trie.nodes {
+		one(b.trie.nodes[i].rules)
+	}
+	for _, a := range []*automata{&b.users, &b.callers} {
+		one(a.all)
+		for _, m := range a.run {
+			for _, rules := range m.fits {
+				one(rules)
+			}
+		}
 	}
 }
 
@@ -86,8 +118,19 @@ func (b *bucket) finish(conds []*condition) {
 // lists are the rules that can fit a request, each list ascending.
 type lists struct {
 	n  int
-	of [2 * (maxKey + 1 + 2*maxAutomata)]list
+	of [maxLists + maxExtra]list
+
+	ix    *index
+	facts *Facts
+	asked asked
+	extra int // of those are of lists that were split
 }
+
+// maxLists is how many there are where none is split.
+const (
+	maxLists = 2 * (maxKey + 1 + 2*maxAutomata)
+	maxExtra = 2 * maxOfSplit
+)
 
 type list struct {
 	rules []int32
@@ -103,10 +146,34 @@ const (
 )
 
 func (l *lists) add(rules []int32, s sure) {
+	if len(rules) > splitOver && l.extra+maxOfSplit <= maxExtra {
+		if of := l.ix.splits[listKey{&rules[0], len(rules)}]; of != nil && l.asked.find(l.ix.kinds, l.facts) {
+			l.addSplit(of, s)
+			return
+		}
+	}
 	if len(rules) > 0 {
 		l.of[l.n] = list{rules, s}
 		l.n++
 	}
+}
+
+// addSplit adds what of a list can fit.
+func (l *lists) addSplit(of split, s sure) {
+	methods := l.asked.methods[:]
+	if methods[1] == anyMethod {
+		methods = methods[:1]
+	}
+	before := l.n
+	for _, source := range l.asked.sources[:l.asked.n] {
+		for _, method := range methods {
+			if rules := of[kind{source, method}]; len(rules) > 0 {
+				l.of[l.n] = list{rules, s}
+				l.n++
+			}
+		}
+	}
+	l.extra += max(l.n-before-1, 0)
 }
 
 func (b *bucket) collect(l *lists, f *Facts) {
@@ -150,7 +217,7 @@ func (l *lists) drop(of *list) {
 
 // first is the first rule that fits, -1 for none.
 func (ix *index) first(f *Facts) int {
-	var l lists
+	l := lists{ix: ix, facts: f}
 	ix.any.collect(&l, f)
 	if len(ix.domains) > 0 {
 		if b := ix.domains[hostKey(f.Domain)]; b != nil {
