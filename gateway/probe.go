@@ -192,9 +192,10 @@ func (g *Gateway) upstreamChanged(t trunk.Transition) {
 	defer g.panics().Catch()
 	if t.To == trunk.Down {
 		g.proxy.HopDown(t.Peer)
+		g.registrations.down(t.Upstream, t.Peer.Target().Addr)
 	}
-	if t.To == trunk.Up {
-		g.registrations.back(t.Upstream)
+	if t.To == trunk.Up && t.From != trunk.Unknown {
+		g.registrations.back(t.Upstream, t.Peer.Target().Addr)
 	}
 	e := g.log.Info()
 	if t.To == trunk.Down || t.To == trunk.Busy {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -100,11 +101,24 @@ func (a *registrations) registered() map[string]uint64 {
 	return out
 }
 
-// back: a hop of the upstream answers again; it may have forgotten us.
-func (a *registrations) back(upstream string) {
+// back: an address of the upstream answers again.
+func (a *registrations) back(upstream string, at netip.AddrPort) {
 	for _, r := range a.all {
 		if r.upstream == upstream {
-			r.event(func(time.Time) trunk.Step { return r.machine.Again() })
+			r.event(func(time.Time) trunk.Step { return r.machine.HopUp(at) })
+		}
+	}
+}
+
+// down: an address of the upstream is out of use.
+func (a *registrations) down(upstream string, at netip.AddrPort) {
+	for _, r := range a.all {
+		if r.upstream != upstream {
+			continue
+		}
+		var room [8]trunk.Target
+		if others, _ := a.gateway.trunks.Select(room[:0], upstream, ""); len(others) > 0 {
+			r.event(func(time.Time) trunk.Step { return r.machine.HopDown(at) })
 		}
 	}
 }
@@ -262,10 +276,10 @@ func (r *registration) Failed(tx *transaction.Client, err error) {
 // say logs that a registration came or went.
 func (r *registration) say(s *trunk.Step) {
 	e := r.gateway.log.Info()
-	switch s.State {
-	case trunk.Failing:
+	switch {
+	case s.State == trunk.Failing, s.Odd:
 		e = r.gateway.log.Warn()
-	case trunk.Refused:
+	case s.State == trunk.Refused:
 		e = r.gateway.log.Error()
 	}
 	e.Str("upstream", r.upstream).Str("state", s.State.String()).Str("cause", s.Cause).Msg("registration")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,6 +77,7 @@ type Step struct {
 	Changed bool
 	State   RegistrationState
 	Cause   string
+	Odd     bool // it is granted, but in a way that may not bring us the provider's calls
 }
 
 // Try is one REGISTER.
@@ -100,6 +102,7 @@ const (
 	timerF      = 32 * time.Second
 	maxRegister = 24 * time.Hour
 	minGranted  = 10 * time.Second
+	leastGuess  = 30 * time.Second // of what may be somebody else's
 	// settled is how long a connection lives that is lost by no habit of the provider's.
 	settled = 2 * time.Minute
 )
@@ -241,12 +244,29 @@ func (r *Registration) Disconnected(now time.Time) Step {
 	return Step{State: r.state, Wait: max(min(wait, r.due.Sub(now)), time.Millisecond)}
 }
 
-// Again has it registered anew soon: a hop is back, which may have forgotten it. A REGISTER that is on its way will do.
+// HopUp: an address of the upstream is in use again. The one that granted it may have forgotten it; where nobody has, it may.
+func (r *Registration) HopUp(at netip.AddrPort) Step {
+	if r.state == Registered && r.good.Addr != at {
+		return Step{State: r.state}
+	}
+	return r.Again()
+}
+
+// Again has it registered anew soon. A REGISTER that is on its way will do.
 func (r *Registration) Again() Step {
 	if r.sent || r.state == Left || r.state == Refused {
 		return Step{State: r.state}
 	}
 	return Step{State: r.state, Wait: time.Second + time.Duration(r.random()*float64(4*time.Second))}
+}
+
+// HopDown: an address of the upstream takes no calls any more, and others of it do. Where it is the one that granted it, they may
+// not know us.
+func (r *Registration) HopDown(at netip.AddrPort) Step {
+	if r.state != Registered || r.good.Addr != at {
+		return Step{State: r.state}
+	}
+	return r.Again()
 }
 
 // Leave un-registers, where there is something to end.
@@ -273,7 +293,7 @@ func (r *Registration) granted(now time.Time, m *sip.Message, contact string) St
 		r.until = time.Time{}
 		return r.to(Left, "shutdown", 0)
 	}
-	granted, listed := grantedFor(m, contact, r.expires)
+	granted, odd := grantedFor(m, contact, r.expires)
 	if granted < minGranted {
 		return r.next(now, fmt.Sprintf("registered for %v only", granted))
 	}
@@ -286,37 +306,46 @@ func (r *Registration) granted(now time.Time, m *sip.Message, contact string) St
 	wait := time.Duration((0.5 + 0.4*r.random()) * float64(granted))
 	r.due = now.Add(wait)
 	cause := "for " + granted.String() + " at " + good.String()
-	if !listed {
-		cause += "; its 200 does not list our Contact"
+	if odd != "" {
+		cause += "; " + odd
 	}
-	return r.to(Registered, cause, wait)
+	step := r.to(Registered, cause, wait)
+	step.Odd = odd != ""
+	return step
 }
 
-// grantedFor is how long a 2xx registers contact for, and whether it lists it.
-func grantedFor(m *sip.Message, contact string, asked time.Duration) (d time.Duration, listed bool) {
+// grantedFor is how long a 2xx registers contact for, and what is odd about it, "" for nothing. The provider may list others'
+// Contacts of the AOR. Some put what they see in the place of our host and port (NAT): then the user tells, and of several the
+// shortest time.
+func grantedFor(m *sip.Message, contact string, asked time.Duration) (d time.Duration, odd string) {
 	if v, ok := deltaSeconds(m.Value(sip.Expires)); ok {
 		asked = v
 	}
 	own, err := sip.ParseURI(contact)
-	if err != nil {
-		return asked, false
+	if err != nil || !m.Has(sip.Contact) {
+		return asked, "its 200 lists no Contact; what it says of the time is taken for ours"
 	}
+	d, odd = asked, "its 200 does not list our Contact"
 	for v := range m.Values(sip.Contact) {
 		a, err := sip.ParseNameAddr(v)
 		if err != nil {
 			continue
 		}
 		u, err := sip.ParseURI(a.URI)
-		if err != nil || u.User != own.User || !sip.EqualFold(u.Host, own.Host) || u.Port != own.Port {
+		if err != nil || u.User != own.User {
 			continue
 		}
 		e, _ := a.Params.Value("expires")
-		if d, ok := deltaSeconds(e); ok {
-			return d, true
+		one, ok := deltaSeconds(e)
+		if !ok {
+			one = asked
 		}
-		return asked, true
+		if sip.EqualFold(u.Host, own.Host) && u.Port == own.Port {
+			return one, ""
+		}
+		d, odd = max(min(d, one), leastGuess), "its 200 lists our Contact with another host or port"
 	}
-	return asked, false
+	return d, odd
 }
 
 func deltaSeconds(s string) (time.Duration, bool) {

@@ -63,23 +63,34 @@ func (p *registrarPlay) wants(state string, sent ...string) {
 
 const listed = "Contact: <" + ourContact + ">;expires="
 
-func TestRegisterRefresh(t *testing.T) { // RFC 3261 §10.2.4
+func TestRegisterRefresh(t *testing.T) { // RFC 3261 §10.2.4: the registrar says for how long, in Contact or in Expires
 	for _, c := range []struct {
 		random float64
 		lines  string
 		state  string
+		odd    string
 	}{
-		{0, listed + "600", "registered 300"}, {0.999999, listed + "600", "registered 540"},
-		{0.5, listed + "3600", "registered 2520"}, {0.5, "Expires: 120", "registered 84"}, {0.5, "X: y", "registered 420"},
-		{0.5, "Contact: <sip:line@192.0.2.98:5060>;expires=60, <sip:line@192.0.2.99>;expires=70\r\nExpires: 200", "registered 140"},
-		{0.5, "Contact: <sip:LINE@192.0.2.99:5060>;expires=60\r\nm: \"x, y\" <sip:line@192.0.2.99:5060;transport=udp>;q=1;expires=\"100\"", "registered 70"},
-		{0.5, listed + "0", "failing 37.5"}, {0.5, listed + "4294967295", "registered 60480"}, {0.5, listed + "99999999999", "registered 420"},
+		{0, listed + "600", "registered 300", ""}, {0.999999, listed + "600", "registered 540", ""},
+		{0.5, listed + "3600", "registered 2520", ""},
+		{0.5, "Contact: <" + ourContact + ">\r\nExpires: 120", "registered 84", ""},
+		{0.5, "Contact: <" + ourContact + ">", "registered 420", ""}, // what was asked for (§10.2.1.1)
+		{0.5, listed + "0", "failing 37.5", ""}, {0.5, listed + "4294967295", "registered 60480", ""}, {0.5, listed + "99999999999", "registered 420", ""},
+		{0.5, "Contact: <sip:LINE@192.0.2.99:5060>;expires=60\r\nm: \"x, y\" <sip:line@192.0.2.99:5060;transport=udp>;q=1;expires=\"100\"", "registered 70", ""},
+		{0.5, "Contact: <sip:line@198.51.100.7:61234>;expires=40, <" + ourContact + ">;expires=100", "registered 70", ""},
+		{0.5, "Expires: 120", "registered 84", "lists no Contact"}, {0.5, "X: y", "registered 420", "lists no Contact"},
+		{0.5, "Contact: <sip:other@192.0.2.9>;expires=20", "registered 420", "not list our"},
+		{0.5, "Contact: <sip:line@198.51.100.7:61234>;expires=60\r\nExpires: 600", "registered 42", "another host or port"}, // what a NAT has made of it
+		{0.5, "Contact: <sip:line@198.51.100.7:61234>\r\nExpires: 100", "registered 70", "another host or port"},
+		{0.5, "Contact: <sip:line@192.0.2.98:5060>;expires=5, <sip:line@192.0.2.99>;expires=70\r\nExpires: 200", "registered 21", "another host or port"},
 	} {
 		p := newPlay(t, nil, c.random, "sip:192.0.2.1")
 		p.due()
 		p.answer(200, c.lines)
 		if p.step.Wait = p.step.Wait.Round(time.Second / 2); p.r.Registered(p.now) != strings.HasPrefix(c.state, "registered") {
 			t.Errorf("%s: registered %v", c.lines, p.r.Registered(p.now))
+		}
+		if p.step.Odd != (c.odd != "") || !strings.Contains(p.step.Cause, c.odd) || strings.Contains(p.step.Cause, ";") != p.step.Odd {
+			t.Errorf("%s: said %q, odd %v", c.lines, p.step.Cause, p.step.Odd)
 		}
 		p.wants(c.state, "192.0.2.1 1 600")
 	}
@@ -206,6 +217,9 @@ func TestRegisterTooBrief(t *testing.T) { // RFC 3261 §10.2.8
 	p.answer(423, "Min-Expires: 7200")
 	p.answer(423, "Min-Expires: 9000")
 	p.wants("failing 37.5", "192.0.2.1 4 7200")
+	p.due() // as long as the provider wants it
+	p.answer(200, listed+"7200")
+	p.wants("registered 5040", "192.0.2.1 5 7200")
 	for _, lines := range []string{"X: y", "Min-Expires: 5", "Min-Expires: 7200"} {
 		p.due()
 		p.answer(423, lines)
@@ -249,6 +263,48 @@ func TestRegisterAgain(t *testing.T) {
 	p.answer(200, listed+"600")
 	if w := p.r.Again().Wait; w != 3*time.Second {
 		t.Errorf("waits %v", w)
+	}
+}
+
+// DNS names others (RFC 3263 §4.2), or the hop that granted it is down while others are up: they are asked, the former at the time of
+// the refresh. A binding has a Call-ID of its own, whoever is asked (RFC 3261 §10.2).
+func TestRegisterHopsChange(t *testing.T) {
+	p := newPlay(t, nil, 0.5, "sip:192.0.2.1", "sip:192.0.2.2", "sip:192.0.2.3")
+	all := p.tgt
+	p.tgt = all[:1]
+	p.due()
+	call := p.step.Send.CallID
+	p.answer(200, listed+"600")
+	p.tgt = all[1:]
+	p.due()
+	if p.step.Send.CallID != call {
+		t.Error("another Call-ID")
+	}
+	p.answer(200, listed+"600")
+	p.wants("registered 420", "192.0.2.1 1 600", "192.0.2.2 2 600")
+
+	for _, c := range []struct {
+		hop  int
+		wait time.Duration
+	}{{0, 0}, {2, 0}, {1, 3 * time.Second}} {
+		if got := p.r.HopDown(all[c.hop].Addr).Wait; got != c.wait {
+			t.Errorf("hop %d is down: waits %v, want %v", c.hop, got, c.wait)
+		}
+	}
+	if w0, w1 := p.r.HopUp(all[0].Addr).Wait, p.r.HopUp(all[1].Addr).Wait; w0 != 0 || w1 != 3*time.Second {
+		t.Errorf("another is up: waits %v; the one that granted it: %v", w0, w1)
+	}
+	p.tgt = all[2:]
+	p.due()
+	if p.r.HopDown(all[1].Addr).Wait != 0 {
+		t.Error("one is on its way")
+	}
+	p.answer(503)
+	if p.wants("failing 37.5", "192.0.2.3 3 600"); p.r.HopDown(all[1].Addr).Wait != 0 {
+		t.Error("hurries after a failure")
+	}
+	if p.r.HopUp(all[0].Addr).Wait != 3*time.Second {
+		t.Error("does not ask one that is back")
 	}
 }
 
