@@ -3,11 +3,9 @@
 package gateway_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 
 	"github.com/ringway/ringway/sip"
 )
@@ -152,66 +150,4 @@ func pbxPublish(c *pbxCase) {
 	c.asks(alice, "PUBLISH", "100", "Event: presence", "Expires: 60", "Content-Type: application/pidf+xml", body("<presence/>"))
 	alice.want("489 PUBLISH")
 	alice.quiet()
-}
-
-// Asterisk asks every second whether somebody is there; we know, also while the
-// browser sleeps, and who is away is so told.
-func TestAsteriskQualifies(t *testing.T) {
-	for _, suite := range asterisks {
-		t.Run(suite, func(t *testing.T) {
-			each(t, func(t *testing.T, transport string) {
-				l := newNet(t)
-				c := &pbxCase{live: l, transport: transport}
-				var users strings.Builder
-				strict := "qualify_2xx_only = yes" // 16 is content with any answer
-				if suite == "bullseye" {
-					strict = ""
-				}
-				for _, u := range []string{"alice", "carol"} {
-					fmt.Fprintf(&users, "[%s]\ntype = aor\ncontact = %s\nqualify_frequency = 1\n%s\n[%[1]s](browser)\naors = %[1]s\n", u, strings.TrimPrefix(c.reach(u), "ringway/"), strict)
-				}
-				c.a = l.asterisk(suite, map[string]string{"USERS": users.String()})
-				l.start(pbxes(hop(c.a.at, transport)))
-				alice := l.browser("alice") // who answers nothing
-				c.a.event("Event", "ContactStatus", "AOR", "alice", "ContactStatus", "Reachable")
-				if strict != "" {
-					c.a.event("Event", "ContactStatus", "AOR", "carol", "ContactStatus", "Unreachable")
-				}
-				alice.quiet()
-			})
-		})
-	}
-}
-
-// crash ends it without a word to anybody.
-func (a *asterisk) crash() {
-	a.t.Helper()
-	_ = a.cmd.Process.Kill()
-	<-a.done
-}
-
-// Asterisk is started anew under calls: none of them stays with us, and the next works.
-func TestAsteriskRestarts(t *testing.T) {
-	for _, suite := range asterisks {
-		t.Run(suite, func(t *testing.T) {
-			each(t, func(t *testing.T, transport string) {
-				l := newNet(t)
-				c := &pbxCase{live: l, transport: transport, a: l.asterisk(suite, nil)}
-				l.start(pbxes(hop(c.a.at, transport)))
-				alice := l.browser("alice")
-				c.dial(alice, "100")
-				c.a.crash()
-				c.a.start()
-				alice.InDialog("BYE")
-				alice.want("481 BYE")
-				c.dial(alice, "100")
-				alice.hangsUp()
-				c.a.calls(c.reach("alice"), "113")
-				c.answers(alice)
-				alice.hangsUp()
-				l.over()
-				alice.quiet()
-			})
-		})
-	}
 }
