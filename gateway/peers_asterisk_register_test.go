@@ -37,6 +37,7 @@ var registerCases = []registerCase{
 	{"a page loaded again, the last Contact wins", []string{"calls by path"}, "", "max_contacts = 1\nremove_existing = yes\n", "", pbxReload},
 	{"too many Contacts", []string{"path", "alias"}, "", "max_contacts = 1\n", "", pbxTooMany},
 	{"two pages", []string{"alias"}, "", "", "", pbxTwoPages},
+	{"a lamp that nobody asked for", []string{"calls by path", "alias"}, "mailboxes = 150@default\n", "", "", pbxUnasked},
 	{"minimum_expiration", []string{"path", "alias"}, "", "minimum_expiration = 300\n", "", pbxExpires(30, 120, 300)},
 	{"maximum_expiration", []string{"path", "alias"}, "", "maximum_expiration = 60\n", "", pbxExpires(600, 60, 60)},
 	{"relay_expires", []string{"path", "alias"}, "", "", "", pbxExpires(600, 120, 120)},
@@ -292,6 +293,26 @@ func pbxTwoPages(c *pbxCase, user string) {
 	for _, each := range []*phone{p, q, caller} {
 		each.quiet()
 	}
+}
+
+// pbxUnasked: to who registers Asterisk tells of messages by itself, now and then before it has answered (RFC 3842 §5.1).
+func pbxUnasked(c *pbxCase, user string) {
+	p := c.serves(user)
+	p.Register(600)
+	p.want("401 REGISTER")
+	for range 2 {
+		switch m := p.next("200 and the lamp"); what(m) {
+		case "200 REGISTER":
+		case "NOTIFY":
+			if !strings.HasPrefix(m.Body(), "Messages-Waiting: ") {
+				c.t.Errorf("no lamp:\n%s", m)
+			}
+			p.Reply(200, "", "NOTIFY")
+		default:
+			c.t.Fatalf("got %s", m)
+		}
+	}
+	p.quiet()
 }
 
 // pbxExpires: both are told what Asterisk grants, but not for longer than we want, so that it soon forgets whom we have
