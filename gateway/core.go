@@ -113,7 +113,7 @@ func (c *core) options(tx *transaction.Server, req *sip.Message) (answered bool,
 	if err != nil {
 		return false, errBadURI
 	}
-	if by, err := c.qualify(tx, req); by || err != nil {
+	if by, err := c.qualify(tx, req, &u); by || err != nil {
 		return by, err
 	}
 	if !c.own.Own(u.Host, u.Port) {

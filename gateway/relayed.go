@@ -247,26 +247,29 @@ func (r *relayed) ServiceRoute(req *sip.Message, from *flow.Flow) []string {
 	return b.Routes
 }
 
-// qualify answers the OPTIONS of a registrar for a user agent that it reaches by a Path of ours; that by an alias is
-// answered as for any user.
-func (c *core) qualify(tx *transaction.Server, req *sip.Message) (answered bool, err error) {
+// qualify answers the OPTIONS of a registrar for a user agent that it reaches by a Path of ours, or by an alias that it has
+// just been told; that by any other alias is answered as for any user.
+func (c *core) qualify(tx *transaction.Server, req *sip.Message, u *sip.URI) (answered bool, err error) {
 	up := tx.Flow().Upstream()
 	if up == "" || req.Has(sip.Require) || !c.relayed.IsRegistrar(up) {
 		return false, nil
 	}
 	name, ok := c.relayed.pathOf(req)
-	if !ok {
+	awaited := !ok && c.own.Own(u.Host, u.Port) && c.relayed.Awaited(up, u.User)
+	if !ok && !awaited {
 		return false, nil
 	}
 	if err := c.proxy.Validate(req); err != nil {
 		return false, err
 	}
-	known, err := c.relayed.Relay.ByPath(up, name, req.RequestURI())
-	if !known || err != nil {
-		return false, err
-	}
-	if !c.proxy.Reachable([]proxy.Target{{Name: name}}) {
-		return false, errAway
+	if !awaited {
+		known, err := c.relayed.Relay.ByPath(up, name, req.RequestURI())
+		if !known || err != nil {
+			return false, err
+		}
+		if !c.proxy.Reachable([]proxy.Target{{Name: name}}) && !c.relayed.Awaits(up, name, req.RequestURI()) {
+			return false, errAway
+		}
 	}
 	c.alive(tx)
 	return true, nil

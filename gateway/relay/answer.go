@@ -14,6 +14,7 @@ func (x *Registration) Answers(m *sip.Message, hop *flow.Flow) {
 	if status < 200 {
 		return
 	}
+	defer x.settled() // last: by then it is bound
 	info := hop.Info()
 	x.relay.sticky.took(x.aor, Hop{info.Remote, info.Transport})
 	if status >= 300 {

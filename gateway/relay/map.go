@@ -23,13 +23,16 @@ func (r *Relay) ByPath(upstream string, name flow.Name, uri string) (known bool,
 	b, ok := r.ByName(name)
 	switch {
 	case !ok && r.IsRegistrar(upstream):
+		if r.Awaits(upstream, name, uri) {
+			return true, nil
+		}
 		return true, errDeadPath // RFC 5626 §5.3.1 in Reason: callers understand 480 only, a registrar may forget that binding
 	case !ok:
 		return false, nil
 	case b.Upstream != upstream:
 		r.Counters.add(ForgedPath)
 		return true, errForgery
-	case r.replaced(&b, uri):
+	case r.replaced(&b, uri) && !r.Awaits(upstream, name, uri):
 		r.Counters.add(StaleContact)
 		return true, errDeadPath
 	}
@@ -63,6 +66,9 @@ func (r *Relay) ByAlias(upstream, user string, inDialog bool) (b Binding, known 
 		b, over = e.Binding, e.over
 	}
 	r.table.mu.RUnlock()
+	if w, ok := r.awaitedAs(upstream, user); ok && (e == nil || over && !inDialog) {
+		return w, true, nil
+	}
 	switch {
 	case e == nil:
 		return b, false, nil

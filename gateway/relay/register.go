@@ -9,6 +9,7 @@ import (
 
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
+	"github.com/ringway/ringway/sip/transaction"
 )
 
 // Limits of what one REGISTER may make us keep.
@@ -53,6 +54,7 @@ type Registration struct {
 	login    string // whose credentials it carries, "" without or of several
 	tried    bool   // it carries some
 	turn     turn
+	wait     transaction.Timer
 
 	mu   sync.Mutex
 	sent string // the Contact URI that went to the registrar
@@ -205,6 +207,7 @@ func (x *Registration) Leaves(req *sip.Message, out *sip.Splice, to *flow.Flow) 
 	if x.value == "" {
 		return nil
 	}
+	x.awaited()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.up.Alias {

@@ -100,6 +100,7 @@ type Relay struct {
 	serial  atomic.Uint64        // of REGISTERs
 	groups  map[string]*Upstream // by name
 	floors  floors
+	pending pending
 }
 
 // New makes a Relay; add it to the flow table's watchers.
@@ -124,6 +125,7 @@ func New(cfg Config) *Relay {
 	r.table.init()
 	r.sticky.init()
 	r.notices.init()
+	r.pending.init()
 	r.nonces.init()
 	return r
 }
