@@ -40,7 +40,7 @@ func (rc *responseContext) copyRequest(a *act, f *flow.Flow, id uint64) (*sip.Sp
 		out.PushRecordRoutes(callee, caller)
 	}
 	setBreadth(req, out, a.t.breadth)
-	rc.p.setInterval(req, out, w.Upstream)
+	rc.p.setInterval(a, out)
 	if w.Rewrite != nil {
 		if err := w.Rewrite(req, out); err != nil {
 			return nil, err

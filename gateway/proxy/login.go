@@ -74,18 +74,19 @@ func (p *Proxy) loginAt(upstream string, h *Hop) Login {
 // renumbers reports whether what goes to upstream may have another CSeq than its sender's: it is one that requests are sent
 // to once more. base is what our Record-Route says of the dialog, which may be older than this process.
 func (p *Proxy) renumbers(upstream string, base uint32) bool {
-	return upstream != "" && (base > 0 || p.login(upstream) != nil || p.minimums.get(upstream) > 0)
+	return upstream != "" && (base > 0 || p.login(upstream) != nil || p.minimums.raised(upstream))
 }
 
 // try is one sending of a request to an upstream that renumbers speaks of.
 type try struct {
-	login       Login        // nil: its challenges are the caller's
-	again       bool         // the hop has had this request, and wants it otherwise
-	challenge   *sip.Message // 401 or 407 that it answers, nil for none
-	tried       uint8        // credentials of ours that it has, as Login counts them
-	raises      uint8        // how often its session interval was raised (minse.go)
-	cseq, left  uint32       // the caller's number, and the one that it leaves with
-	credentials string       // header line, "" for none
+	login       Login         // nil: its challenges are the caller's
+	again       bool          // the hop has had this request, and wants it otherwise
+	challenge   *sip.Message  // 401 or 407 that it answers, nil for none
+	tried       uint8         // credentials of ours that it has, as Login counts them
+	raises      uint8         // how often its session interval was raised (minse.go)
+	least       time.Duration // to which, 0 for not
+	cseq, left  uint32        // the caller's number, and the one that it leaves with
+	credentials string        // header line, "" for none
 }
 
 // added is about how much longer a request leaves for an upstream ("" for none) than it came.
@@ -207,7 +208,7 @@ func (rc *responseContext) challengedLocked(b *branch, m *sip.Message) bool {
 		rc.endLocked(b.t, rc.unsentLocked())
 		return true
 	}
-	rc.againLocked(b, &try{challenge: m, tried: b.try.tried, raises: b.try.raises})
+	rc.againLocked(b, &try{challenge: m, tried: b.try.tried, raises: b.try.raises, least: b.try.least})
 	return true
 }
 

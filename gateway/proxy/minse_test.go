@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -119,12 +120,64 @@ func TestTooBriefOutlivesUs(t *testing.T) {
 	})
 }
 
+// RFC 4028 §8.1: what one callee behind an upstream wants is for that call; others' are not to be noticed dead an hour late. It
+// is numbered as any (§22.2 of RFC 3261), to its end.
+func TestOneCalleesMinimumIsForOneCall(t *testing.T) {
+	brief(t, func(r *rig, alice, pbx *peer) {
+		r.proxy.Terms = nil
+		alice.request("INVITE", "sip:200@example.com", "c1", timer90)
+		pbx.answer(pbx.numbered("INVITE", 1), 422, "Min-SE: 3600")
+		pbx.get("ACK")
+		pbx.answer(pbx.wantTimer(pbx.numbered("INVITE", 2), "3600", "3600"), 200, "Session-Expires: 3600;refresher=uac")
+		from := alice.uac(alice.numbered("200", 1))
+		from.send("ACK")
+		pbx.numbered("ACK", 2)
+
+		alice.n = 0
+		alice.request("INVITE", "sip:200@example.com", "c2", timer90)
+		pbx.answer(pbx.wantTimer(pbx.numbered("INVITE", 1), "90", ""), 486)
+		pbx.get("ACK")
+		alice.get("486")
+
+		from.send("INFO")
+		pbx.challenge(pbx.numbered("INFO", 3), "n1")
+		alice.numbered("407", 2)
+		from.send("BYE")
+		pbx.answer(pbx.numbered("BYE", 4), 200)
+		alice.numbered("200", 3)
+	})
+}
+
+// A minimum that is remembered is asked for again after a while: who wanted it may be gone.
+func TestMinimumExpires(t *testing.T) {
+	brief(t, func(r *rig, alice, pbx *peer) {
+		r.proxy.Terms = nil
+		for i, c := range []struct {
+			after      time.Duration
+			timer, min string
+		}{{0, "90", ""}, {learntFor - time.Second, "120", "120"}, {time.Second, "90", ""}} {
+			pass(c.after)
+			alice.n = 0
+			alice.request("INVITE", "sip:200@example.com", "c"+strconv.Itoa(i), timer90)
+			inv := pbx.wantTimer(pbx.get("INVITE"), c.timer, c.min)
+			if c.min == "" {
+				pbx.tooBrief(inv)
+				inv = pbx.wantTimer(pbx.get("INVITE"), "120", "120")
+			}
+			pbx.answer(inv, 486)
+			pbx.get("ACK")
+			alice.get("486")
+		}
+	})
+}
+
 // Hops of an upstream that want different intervals are content with the longest.
 func TestLongestMinimumIsKept(t *testing.T) {
 	var s minimums
 	for _, d := range []time.Duration{2 * time.Minute, 90 * time.Second, 3 * time.Minute, 2 * time.Minute} {
 		s.learn("pbx", d)
 	}
+	s.learn("pbx", time.Hour) // too long to be everybody's
 	if got := s.get("pbx"); got != 3*time.Minute {
 		t.Errorf("the least is %v", got)
 	}
