@@ -85,7 +85,7 @@ async function startAsterisk({ suite, ip, port, ami, gateway, users, values: giv
   await writeData(dir, join(tree, 'usr/share/asterisk'));
   let child;
   let exited;
-  const asterisk = { dir };
+  const asterisk = { dir, ip };
   // again starts it on the same files; crash ends it without a word to anybody.
   asterisk.again = async () => {
     child = spawn(join(tree, 'bin/asterisk'), ['-C', join(dir, 'asterisk.conf'), '-f'], { stdio: 'ignore' });

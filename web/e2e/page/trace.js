@@ -11,7 +11,7 @@ export const onTrace = (f) => {
 
 function note(dir, data) {
   const text = typeof data === 'string' ? data : new TextDecoder().decode(data);
-  messages.push({ at: Date.now(), dir, text });
+  messages.push({ at: performance.timeOrigin + performance.now(), dir, text });
   changed();
 }
 
