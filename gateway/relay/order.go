@@ -8,7 +8,7 @@ import (
 
 // Answers to REGISTERs come in any order: from a hop that is slow, or was given up, or lost a datagram. What a 2xx says holds
 // unless one to a later REGISTER has been here: later by CSeq where the Call-ID is the same (RFC 3261 §10.3 step 7), else as
-// they came.
+// they came. Whoever asked after that answer cannot be too late: a user agent may begin its CSeq anew, when its registrar lets it.
 
 // turn is the place of a REGISTER among its like.
 type turn struct {
@@ -35,6 +35,7 @@ type order struct {
 type lastTurn struct {
 	who uint64
 	turn
+	answered uint64 // how many had come when it was
 }
 
 const orderSlots = 8192
@@ -48,10 +49,10 @@ func (o *order) user(aor string) uint64 { return maphash.String(o.seed, aor) }
 // late reports whether a later one of who has been answered.
 func (o *order) late(who uint64, t turn) bool {
 	l := &o.last[who%orderSlots]
-	return l.who == who && t.before(l.turn)
+	return l.who == who && t.serial <= l.answered && t.before(l.turn)
 }
 
-func (o *order) note(who uint64, t turn) { o.last[who%orderSlots] = lastTurn{who, t} }
+func (o *order) note(who uint64, t turn, now uint64) { o.last[who%orderSlots] = lastTurn{who, t, now} }
 
 // takesLocked notes that x is answered, for its user agent or all of its user's; false if it is too late for that.
 func (t *table) takesLocked(x *Registration) bool {
@@ -64,7 +65,7 @@ func (t *table) takesLocked(x *Registration) bool {
 			return false
 		}
 	}
-	t.order.note(who, x.turn)
+	t.order.note(who, x.turn, x.relay.serial.Load())
 	return true
 }
 

@@ -95,6 +95,19 @@ func TestLateAnswersChangeNothing(t *testing.T) {
 	}
 }
 
+// A page that is loaded again may register with the Call-ID that it had, and its CSeq from the start.
+func TestCSeqBeginsAnew(t *testing.T) {
+	r := newRig(t, Upstream{Name: "pbx"})
+	f := r.page()
+	r.sends(t, f, "c", 5, tab).granted()
+	r.sends(t, f, "c", 6, gone).granted()
+	f = r.page()
+	r.sends(t, f, "c", 1, tab).granted()
+	if r.Len() != 1 || !f.Is("alice@example.com") {
+		t.Error("her registrar has her, the relay has not")
+	}
+}
+
 // The 2xx of a connection that is gone does not take a binding away from the one that she is back on.
 func TestLateAnswerOfADeadConnection(t *testing.T) {
 	for _, callID := range []string{"c", "d"} {
