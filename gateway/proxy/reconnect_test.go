@@ -240,6 +240,9 @@ func TestCalleeAnswersOnNewSocket(t *testing.T) {
 		bob.hangup(sip.CloseNormal)
 		pass(2 * time.Second)
 		again := bob.back().register()
+		if m := again.get("INVITE"); m.Value(sip.Via) != inv[0].Value(sip.Via) { // which JsSIP has forgotten with its socket
+			t.Errorf("no retransmission:\n%s", m)
+		}
 		pass(10 * time.Second)
 		alice.quiet()
 		again.answer(inv[0], 200)

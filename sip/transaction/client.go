@@ -169,12 +169,18 @@ func (tx *Client) flowFailed(f *flow.Flow) {
 	}
 }
 
-// flowMoved: the server is on f now.
+// flowMoved: the server is on f now. What rings there it may have forgotten with its connection
+// (JsSIP does): it would neither answer nor take a CANCEL. One that has not takes the INVITE for a
+// retransmission (RFC 3261 §17.2.1).
 func (tx *Client) flowMoved(old, f *flow.Flow) {
 	tx.mu.Lock()
 	defer tx.unlockAndTell()
-	if tx.listed == old.ID {
-		tx.moveLocked(f)
+	if tx.listed != old.ID {
+		return
+	}
+	tx.moveLocked(f)
+	if tx.invite && tx.state == ringing && tx.cancel == noCancel && !tx.quiet {
+		tx.resendLocked(tx.out.Append(nil))
 	}
 }
 

@@ -290,6 +290,25 @@ func TestCalleeMoves(t *testing.T) {
 	})
 }
 
+// What rings may have been forgotten with the connection: it goes to the new one, as a retransmission (RFC 3261
+// §17.2.1), and is taken back there.
+func TestRingingCalleeMoves(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		bob := r.bob(sip.WS)
+		tx, id := r.send("INVITE", bob)
+		bob.Write(response(180, "INVITE", id))
+		bob.Hangup(sip.CloseLost)
+		bob2 := r.reconnect(bob)
+		r.FlowMoved(bob.Flow(), bob2.Flow())
+		bob2.Write(response(180, "INVITE", id))
+		tx.Cancel()
+		r.wantSent(bob2, "INVITE", "CANCEL")
+		bob2.Write(response(487, "INVITE", id))
+		r.wantSent(bob2, "ACK")
+		r.wantEvents("response 180", "response 180", "response 487")
+	})
+}
+
 // An INVITE that its sender has taken back before anything was heard of it does not
 // ring on the new flow.
 func TestCancelledInviteDoesNotMove(t *testing.T) { // RFC 3261 §9.1

@@ -149,7 +149,8 @@ func (t *Table) FailFlow(f *flow.Flow) {
 
 // FlowMoved: the user agent of old is back on f. Transactions of old are f's from now on: final responses
 // that could not be sent, or that have no ACK yet, go to f; so do requests that
-// got no response at all (as a retransmission, so the agent takes them once) and a CANCEL without an answer.
+// got no response at all and INVITEs that ring (as a retransmission, so the agent takes them once) and a CANCEL
+// without an answer.
 // A CANCEL that came over f before is looked at again.
 // As with FailFlow, users may be told before it returns.
 func (t *Table) FlowMoved(old, f *flow.Flow) {
