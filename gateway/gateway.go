@@ -95,8 +95,8 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	g.transactions = transaction.NewTable(transactions)
 	g.probes = newProbes()
 	g.trunks = trunk.NewSet(trunk.Config{
-		Groups: cfg.Upstreams, Locator: trunk.NewLocator(cfg.Resolver.Servers, cfg.Resolver.Timeout), Prober: (*prober)(g), Changed: g.upstreamChanged,
-		Phase: g.phase, Own: own.listens, Withheld: g.identityWithheld,
+		Groups: cfg.Upstreams, Locator: trunk.NewLocator(cfg.Resolver.Servers, cfg.Resolver.Timeout, g.panicked), Prober: (*prober)(g), Changed: g.upstreamChanged,
+		Phase: g.phase, Own: own.listens, Withheld: g.identityWithheld, Panicked: g.panicked,
 	})
 	g.wirePolicy(own, users)
 	g.wireRelay(own)

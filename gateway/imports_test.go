@@ -28,8 +28,8 @@ var floors = []struct {
 }{
 	{"cmd/ringway", []string{"gateway", "web/phone"}},
 	{"gateway", []string{"gateway/ws", "gateway/proxy", "gateway/policy", "gateway/relay", "gateway/route", "gateway/trunk", "gateway/admin", "registrar", "registrar/redis", "sip", "sip/fault", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
-	{"gateway/trunk", []string{"gateway/trunk/locate", "sip", "sip/transaction", "sip/digest"}},
-	{"gateway/trunk/locate/...", []string{"sip"}},
+	{"gateway/trunk", []string{"gateway/trunk/locate", "sip", "sip/fault", "sip/transaction", "sip/digest"}},
+	{"gateway/trunk/locate/...", []string{"sip", "sip/fault"}},
 	{"gateway/...", []string{"sip", "sip/fault", "sip/flow", "sip/transaction", "sip/transport", "sip/ua", "sip/digest"}},
 	{"registrar/storetest", []string{"registrar", "sip", "sip/flow"}},
 	{"registrar/redis", []string{"registrar"}},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ringway/ringway/gateway/trunk/locate"
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/fault"
 )
 
 // Locator finds the servers of a name; *locate.Resolver is one.
@@ -20,9 +21,9 @@ type Locator interface {
 }
 
 // NewLocator asks the DNS servers given ("address" or "address:port"), without any those of
-// the machine; timeout is for one try at one server.
-func NewLocator(servers []string, timeout time.Duration) Locator {
-	return locate.New(locate.Config{Servers: servers, Timeout: timeout})
+// the machine; timeout is for one try at one server. panicked is told of a panic over an answer.
+func NewLocator(servers []string, timeout time.Duration, panicked fault.Handler) Locator {
+	return locate.New(locate.Config{Servers: servers, Timeout: timeout, Panicked: panicked})
 }
 
 // Config is what a Set needs.
@@ -40,6 +41,9 @@ type Config struct {
 	// Withheld is told once of each address that was looked up and makes nobody an upstream. It must not call the
 	// Set. Optional.
 	Withheld func(Withheld)
+	// Panicked is told of a panic in a look-up, which then has no answer. Whoever runs Run, and the Prober, Changed and Withheld
+	// that are given, see to their own.
+	Panicked fault.Handler
 }
 
 // askAgain bounds from below how often a name is looked up.
@@ -153,7 +157,7 @@ func (s *Set) Run(ctx context.Context) error {
 // keep holds what is known of one name fresh.
 func (s *Set) keep(ctx context.Context, n *named) {
 	for {
-		fresh := s.locate(ctx, n)
+		fresh := s.ask(ctx, n)
 		timer := time.NewTimer(max(fresh, askAgain))
 		select {
 		case <-ctx.Done():
@@ -168,9 +172,15 @@ func (s *Set) keep(ctx context.Context, n *named) {
 func (s *Set) Refresh(ctx context.Context) {
 	var asking sync.WaitGroup
 	for _, n := range s.named {
-		asking.Go(func() { s.locate(ctx, n) })
+		asking.Go(func() { s.ask(ctx, n) })
 	}
 	asking.Wait()
+}
+
+// ask is locate where a panic ends this one look-up: what is known stays, and is asked for again.
+func (s *Set) ask(ctx context.Context, n *named) (fresh time.Duration) {
+	defer s.cfg.Panicked.Catch()
+	return s.locate(ctx, n)
 }
 
 // locate asks for one name. Without servers those of before stay: the DNS of a PBX

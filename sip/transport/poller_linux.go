@@ -88,7 +88,8 @@ func (p *Poller) Close() {
 	p.running.Wait()
 }
 
-// run serves what has arrived until the poller is closed.
+// run serves what has arrived until the poller is closed. Nothing catches a panic here: what a message can break is beyond
+// the Arrived and Resume of its reader, which see to their own.
 func (l *pollLoop) run() {
 	for {
 		if err := l.raw.Read(l.poll); err != nil {

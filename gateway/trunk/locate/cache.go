@@ -170,10 +170,24 @@ func (c *cache) addLocked(q question, e *entry) {
 	c.entries[q] = e
 }
 
+var errPanic = errors.New("the answer could not be worked on")
+
+// resolveSafely is resolve for a goroutine that nobody else guards: what a stranger's answer breaks is that question, and those
+// who wait for it hear so.
+func (c *cache) resolveSafely(ctx context.Context, q question) (got *answer, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.cfg.Panicked.Pass(v)
+			err = errPanic
+		}
+	}()
+	return c.resolve(ctx, q)
+}
+
 func (c *cache) fly(q question, e *entry, f *flight) {
 	ctx, cancel := context.WithTimeout(c.ctx, flightTries*c.cfg.Timeout)
 	defer cancel()
-	got, err := c.resolve(ctx, q)
+	got, err := c.resolveSafely(ctx, q)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", q, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/fault"
 )
 
 // Target is what a URI says of a server.
@@ -70,6 +71,8 @@ type Exchange func(ctx context.Context, server string, q *dns.Msg) (*dns.Msg, er
 
 // Config is how a Resolver asks. The zero Config is the machine's way.
 type Config struct {
+	// Panicked is told of a panic over a question, which then has failed. nil: it goes on.
+	Panicked fault.Handler
 	// Servers are tried in order, "address" or "address:port". None: those of
 	// ResolvConf, whose search list then applies to names, too.
 	Servers []string
