@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { behind, held, it, main, mixed, others, rung, through, up } from '../lib/behind.js';
 import { openPhones, servePhones } from '../lib/phone.js';
+import { wire } from '../lib/wire.js';
 
 // causes of Q.850 and what Asterisk makes of them, with what JsSIP calls that
 const causes = [
@@ -156,7 +157,8 @@ for (const mode of [...main, ...others]) {
 for (const mode of main.filter((one) => one.mode === 'relay')) {
   behind(mode, 'the demo page calls through it, and shows why there is no call', async (s) => {
     const names = ['alice', 'bob'].map((role) => s.name(role));
-    const pages = s.keep(await servePhones(s.gateway, names.map((name) => ({ name, password: 'secret' }))));
+    const network = s.keep(await wire(s.gateway.wsUrl));
+    const pages = s.keep(await servePhones({ ...s.gateway, wsUrl: network.wsUrl }, names.map((name) => ({ name, password: 'secret' }))));
     const visit = s.keep(await openPhones(s.browser, pages.url, names));
     const [alice, bob] = visit.phones;
     await Promise.all([alice.registered(), bob.registered()]);
@@ -172,5 +174,12 @@ for (const mode of main.filter((one) => one.mode === 'relay')) {
     await bob.click('reject');
     await alice.says('status', '486 Busy Here');
     assert.deepEqual(visit.errors, []);
+    await s.pbx.asterisk.calls(s.pbx.contact(names[1]), '101');
+    await bob.state('ringing');
+    network.reset(); // what rings can still be answered
+    await bob.part('registration').filter({ hasText: 'connecting' }).waitFor();
+    await bob.registered();
+    await bob.click('answer');
+    await bob.level('above', 40);
   });
 }

@@ -20,7 +20,7 @@ const kind = (mode, suite = 'sid') => pbx(mode, suite, {
   user: () => ({ aor: `minimum_expiration = 12\nmaximum_expiration = 12\n${suite === 'sid' ? 'qualify_2xx_only = yes\n' : ''}` }),
 });
 
-describe('Asterisk or a browser is away', { concurrency: true }, () => {
+describe('Asterisk or a browser is away', { concurrency: 2 }, () => {
   for (const one of wanted(kind('relay'), kind('alias'), kind('relay', 'bullseye'), kind('trunk'))) {
     describe(one.name, { concurrency: 1 }, () => {
       if (one.mode !== 'trunk') {
@@ -114,5 +114,5 @@ function restarts(one) {
     await through(s, alice, bob);
     const sent = await up(bob, '109'); // 302, which the gateway follows here
     await bob.hears(it, sent);
-  }, { limit: 60_000 });
+  }, { limit: 90_000 });
 }

@@ -119,7 +119,9 @@ export class Line extends EventTarget {
   }
 
   began(originator, session) {
-    if (originator === 'remote' && this.state !== 'idle') {
+    // the same call again: JsSIP has forgotten it with the connection that it came over
+    const again = this.state === 'ringing' && this.session.id === session.id;
+    if (originator === 'remote' && this.state !== 'idle' && !again) {
       session.terminate({ status_code: 486, reason_phrase: 'Busy Here' });
       return;
     }
@@ -134,21 +136,22 @@ export class Line extends EventTarget {
 
   follow(session) {
     hurried(session);
-    session.on('progress', ({ originator }) => {
+    const on = (event, told) => session.on(event, (e) => this.session === session && told(e));
+    on('progress', ({ originator }) => {
       if (originator === 'remote') this.set({ rings: true });
     });
-    session.on('confirmed', () => this.set({ state: 'up', since: Date.now() }));
-    session.on('ended', ({ originator }) => this.finish(originator === 'local' ? 'You hung up' : `${this.peer} hung up`));
-    session.on('failed', ({ cause, message }) => {
+    on('confirmed', () => this.set({ state: 'up', since: Date.now() }));
+    on('ended', ({ originator }) => this.finish(originator === 'local' ? 'You hung up' : `${this.peer} hung up`));
+    on('failed', ({ cause, message }) => {
       const status = message?.status_code ? `${message.status_code} ` : '';
       this.finish(`${status}${message?.reason_phrase ?? cause}`);
     });
     for (const event of ['hold', 'unhold']) {
-      session.on(event, () => this.set({ hold: { ...session.isOnHold() } }));
+      on(event, () => this.set({ hold: { ...session.isOnHold() } }));
     }
-    session.on('muted', () => this.set({ muted: true }));
-    session.on('unmuted', () => this.set({ muted: false }));
-    session.on('newDTMF', ({ originator, dtmf }) => {
+    on('muted', () => this.set({ muted: true }));
+    on('unmuted', () => this.set({ muted: false }));
+    on('newDTMF', ({ originator, dtmf }) => {
       if (originator === 'remote') this.set({ digits: this.digits + dtmf.tone });
     });
   }
