@@ -220,7 +220,6 @@ func (r *relayed) ByContact(req *sip.Message, from *flow.Flow) (to flow.Token, u
 	if up = r.Registrar(domainOf(aor)); !r.Leads(up, &u) {
 		return to, "", false, nil
 	}
-	r.RouteSetLost(up)
 	to.Name = r.keys.UpstreamName(up)
 	return to, up, true, nil
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"hash/maphash"
+	"slices"
 
 	"github.com/ringway/ringway/sip"
 	"github.com/ringway/ringway/sip/flow"
@@ -27,6 +28,9 @@ func (p *Proxy) mayAsk(req *sip.Message, from *flow.Flow, r *route) error {
 	if p.calls.contradicts(req) {
 		return errNoSuchDialog
 	}
+	if r.bare && r.dstName != "" {
+		return p.mayBe(req, from, r)
+	}
 	if r.dstName == "" || !begins(req.Method()) {
 		return nil
 	}
@@ -45,6 +49,27 @@ func (p *Proxy) mayAsk(req *sip.Message, from *flow.Flow, r *route) error {
 		return nil
 	}
 	return p.barred(req, uri, from, r)
+}
+
+// mayBe is mayAsk for a user's request that shows no token: who sends it, and that it is in a dialog, only its dialog says. Of one that
+// is not known, from before a restart maybe, go on what asks for nothing elsewhere, and only as himself.
+func (p *Proxy) mayBe(req *sip.Message, from *flow.Flow, r *route) error {
+	method := req.Method()
+	known := p.calls.has(req) || p.subscribed.has(p.subscription(req))
+	if begins(method) && !(known && method == "SUBSCRIBE") {
+		if ok, target := p.calls.targetOf(req); !known || !ok || !sameTarget(target, req.RequestURI()) {
+			if err := p.barred(req, req.RequestURI(), from, r); err != nil {
+				return err
+			}
+		}
+	}
+	if err := p.Agents.Bare(req, from, r.dstName, known); err != nil {
+		return err
+	}
+	if !known && (begins(method) || method == "NOTIFY") {
+		return errNoSuchCall
+	}
+	return nil
 }
 
 // sameTarget reports whether two URIs name the same user at the same host; clients write a Contact in words of their own.
@@ -99,6 +124,22 @@ func (t *callTable) targetOf(req *sip.Message) (known bool, contact string) {
 		return true, c.Caller.Contact
 	}
 	return t.byID[t.hash(t.seeds[0], req.CallID())] != nil, "" // of a second answer; else it contradicts
+}
+
+// has reports whether a request is of a dialog that an answer has made.
+func (t *callTable) has(req *sip.Message) bool {
+	from, to := req.FromTag(), req.ToTag()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.calls[t.key(req.CallID(), from, to)] != nil {
+		return true
+	}
+	for c := t.byID[t.hash(t.seeds[0], req.CallID())]; c != nil; c = c.twin {
+		if c.FromTag == from && slices.Contains(c.others, to) || c.FromTag == to && slices.Contains(c.others, from) {
+			return true
+		}
+	}
+	return false
 }
 
 // subscription is the key of the dialog of a SUBSCRIBE or NOTIFY, the same whichever side sends.

@@ -286,10 +286,35 @@ func (r *Relay) Newest(aor, upstream string) []Binding {
 	return all
 }
 
-// RouteSetLost: a registrar has dropped the Record-Route of a call.
-func (r *Relay) RouteSetLost(upstream string) {
-	r.notice(Notice{Upstream: upstream, Warn: true,
-		Text: "the upstream drops Record-Route from its answers; requests within a dialog are routed by its Contact"})
+// Bare judges a user's request within a dialog without our Routes: its registrar has dropped the Record-Route of a call, where that
+// is known; else the user has invented the dialog, or it is from before a restart, and he may not speak for others.
+func (r *Relay) Bare(req *sip.Message, from *flow.Flow, upstream string, known bool) error {
+	if known {
+		r.notice(Notice{Upstream: upstream, Warn: true,
+			Text: "the upstream drops Record-Route from its answers; requests within a dialog are routed by its Contact"})
+		return nil
+	}
+	u, ok := uriIn(req.Value(sip.From))
+	if ok && r.isOn(upstream, from, &u) {
+		return nil
+	}
+	r.Counters.add(ForeignFrom)
+	return errNotAccepted
+}
+
+// isOn reports whether u is how a user agent on a flow calls itself, or how its registrar has called it.
+func (r *Relay) isOn(upstream string, f *flow.Flow, u *sip.URI) bool {
+	aor, _ := r.Hosts.AOR(u)
+	r.table.mu.RLock()
+	defer r.table.mu.RUnlock()
+	return slices.ContainsFunc(r.table.on[f.ID], func(e *entry) bool {
+		if e.Upstream != upstream {
+			return false
+		}
+		c, err := sip.ParseURI(e.Contact)
+		return e.AOR == aor || e.Alias != "" && e.Alias == u.User ||
+			err == nil && sameUser(c.User, u.User) && sip.SameHost(c.Host, u.Host)
+	})
 }
 
 // sameUser reports whether two user parts of URIs are equal (RFC 3261 §19.1.4); registrars write escapes their own way.
