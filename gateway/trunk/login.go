@@ -126,10 +126,23 @@ func (a *Account) Answer(at netip.AddrPort, resp *sip.Message, tried Tried, meth
 	case tried == Answered && ch.Stale:
 		next = AnsweredX
 	case tried >= Answered:
-		return "", 0, ErrRefused
+		return "", 0, a.refused(placeOf(at, method), &ch)
 	}
 	line, err = a.line(&ch, field, a.count(placeOf(at, method), &ch, field, tried), method, uri)
 	return line, next, err
+}
+
+// refused is what a challenge to an answer means that does not say stale. The nonce is not used again: a server may forget, or refuse, one
+// without saying so (RFC 7616 §3.3 only asks it to).
+func (a *Account) refused(at place, ch *digest.Challenge) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n := a.nonces[at]
+	delete(a.nonces, at)
+	if n != nil && n.ch.Nonce == ch.Nonce {
+		return fmt.Errorf("%w, or the server does not take the nonce that it gives", ErrRefused)
+	}
+	return ErrRefused
 }
 
 // count remembers the challenge and is the nc of its next use.
@@ -224,7 +237,7 @@ func (a *Account) may(ch *digest.Challenge, register bool) error {
 	case realm != "" && ch.Realm != realm:
 		return fmt.Errorf("%w: %.64q", ErrOtherRealm, ch.Realm)
 	case !ch.Answerable():
-		return digest.ErrUnanswerable
+		return fmt.Errorf("%w: algorithm %.20q, qop %.20q; MD5 and SHA-256 are spoken, with qop auth", digest.ErrUnanswerable, ch.Algorithm, ch.QOP)
 	case ch.QOP == "" && !sure:
 		return ErrNoQOP
 	}

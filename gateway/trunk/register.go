@@ -410,8 +410,12 @@ func (r *Registration) failed(_ time.Time, why string) Step {
 	return r.to(Failing, why, min(max(wait, r.wait), backoffLongest))
 }
 
-// refused: trying again soon would only lock the account.
-func (r *Registration) refused(_ time.Time, why string) Step {
+// refused: trying again soon would only lock the account. But one that was granted last time is tried once more first: providers lose
+// nonces and databases, too.
+func (r *Registration) refused(now time.Time, why string) Step {
+	if r.state == Registered && !r.leaving {
+		return r.failedAt(now, why)
+	}
 	r.sent = false
 	why = r.targets[r.at].String() + ": " + why
 	if r.leaving {
@@ -419,6 +423,12 @@ func (r *Registration) refused(_ time.Time, why string) Step {
 	}
 	r.failures++
 	return r.to(Refused, why, time.Duration((0.75+0.25*r.random())*float64(backoffLongest)))
+}
+
+// failedAt is failed where a hop has said so, and no other is asked.
+func (r *Registration) failedAt(now time.Time, why string) Step {
+	r.sent = false
+	return r.failed(now, r.targets[r.at].String()+": "+why)
 }
 
 func (r *Registration) to(s RegistrationState, cause string, wait time.Duration) Step {

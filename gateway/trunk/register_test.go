@@ -114,13 +114,18 @@ func TestRegisterLogin(t *testing.T) { // RFC 3261 §22.2: the next CSeq, once
 	p.due()
 	p.answer(401, challenge("n4"))
 	p.answer(401, challenge("n5"))
-	if !p.step.Changed || !strings.Contains(p.step.Cause, "wrong") {
-		t.Errorf("said %+v", p.step)
-	}
-	p.wants("refused 1575", "192.0.2.1 6 600 auth", "192.0.2.1 7 600 auth")
+	p.wants("failing 37.5", "192.0.2.1 6 600 auth", "192.0.2.1 7 600 auth") // it was right the last time
 	p.now = p.now.Add(p.step.Wait)
 	p.due()
 	p.answer(401, challenge("n6"))
+	p.answer(401, challenge("n7"))
+	if !p.step.Changed || !strings.Contains(p.step.Cause, "wrong") {
+		t.Errorf("said %+v", p.step)
+	}
+	p.wants("refused 1575", "192.0.2.1 8 600", "192.0.2.1 9 600 auth") // and not by the nonce that was refused
+	p.now = p.now.Add(p.step.Wait)
+	p.due()
+	p.answer(401, challenge("n8"))
 	p.answer(403)
 	if p.step.Changed {
 		t.Error("says it twice")
@@ -139,6 +144,62 @@ func TestRegisterLogin(t *testing.T) { // RFC 3261 §22.2: the next CSeq, once
 	p.due()
 	p.answer(401, challenge("n1"))
 	p.wants("refused 1575", "192.0.2.1 1 600")
+}
+
+// What providers do with challenges (RFC 7616 §3.3, §3.6, RFC 8760 §2.4): each REGISTER is challenged so often at most, and one line says what
+// is wrong.
+func TestRegisterOddChallenges(t *testing.T) {
+	const good = `Digest realm="r", nonce="n1", qop="auth"`
+	type answers []string // challenges, "" for 200
+	for _, c := range []struct {
+		name    string
+		realm   string // login.realm
+		refresh answers
+		state   string // after the refresh
+		cause   string
+		sent    []string
+	}{
+		{"hours later, no stale", "", answers{`Digest realm="r", nonce="n2", qop="auth"`, ""}, "registered 420", "", []string{"3 auth", "4 auth"}},
+		{"hours later, stale", "", answers{`Digest realm="r", nonce="n2", qop="auth", stale=TRUE`, ""}, "registered 420", "", []string{"3 auth", "4 auth"}},
+		{"an expired nonce again", "", answers{good, good}, "failing 37.5", "does not take the nonce that it gives", []string{"3 auth", "4 auth"}},
+		{"an expired nonce again, said so", "", answers{good + ", stale=true", good + ", stale=true", good + ", stale=true", good}, "failing 37.5", "does not take the nonce", []string{"3 auth", "4 auth", "5 auth"}},
+		{"stale for ever", "", answers{`Digest realm="r", nonce="a", stale=true, qop="auth"`, `Digest realm="r", nonce="b", stale=true, qop="auth"`, `Digest realm="r", nonce="c", stale=true, qop="auth"`}, "failing 37.5", "wrong", []string{"3 auth", "4 auth", "5 auth"}},
+		{"another realm", "", answers{`Digest realm="new", nonce="n2", qop="auth"`, ""}, "registered 420", "", []string{"3 auth", "4 auth"}},
+		{"another realm than was configured", "r", answers{`Digest realm="new", nonce="n2", qop="auth"`}, "failing 37.5", `another realm than login's: "new"`, []string{"3 auth"}},
+		{"SHA-512-256 alone", "", answers{`Digest realm="r", nonce="n2", algorithm=SHA-512-256, qop="auth"`}, "failing 37.5", `algorithm "SHA-512-256"`, []string{"3 auth"}},
+		{"auth-int alone", "", answers{`Digest realm="r", nonce="n2", qop="auth-int"`}, "failing 37.5", `qop "auth-int"`, []string{"3 auth"}},
+		{"auth-int too", "", answers{`Digest realm="r", nonce="n2", qop="auth-int,auth"`, ""}, "registered 420", "", []string{"3 auth", "4 auth"}},
+	} {
+		p := newPlay(t, &Login{User: "u", Password: "p", Realm: c.realm}, 0.5, "sip:192.0.2.1", "sip:192.0.2.2")
+		p.due()
+		p.answer(401, "WWW-Authenticate: "+good)
+		p.answer(200, listed+"600")
+		p.seen, p.now = nil, p.now.Add(3*time.Hour)
+		p.due()
+		for _, a := range c.refresh {
+			if a == "" {
+				p.answer(200, listed+"600")
+				continue
+			}
+			p.answer(401, "WWW-Authenticate: "+a) // after the end of the round: late, and nothing
+			if p.r.State() != Registered && p.step.Changed && (!strings.Contains(p.step.Cause, c.cause) || strings.Contains(p.step.Cause, "\n")) {
+				t.Errorf("%s: said %q", c.name, p.step.Cause)
+			}
+			if p.step.Wait > timerF {
+				break
+			}
+		}
+		for i := range c.sent {
+			c.sent[i] = strings.Replace("192.0.2.1 "+c.sent[i], " auth", " 600 auth", 1)
+		}
+		t.Run(c.name, func(t *testing.T) { p.t = t; p.wants(c.state, c.sent...) })
+		p.due() // the next round begins without what was refused
+		p.answer(401, "WWW-Authenticate: "+`Digest realm="r", nonce="fresh", qop="auth"`)
+		p.answer(200, listed+"600")
+		if p.r.State() != Registered {
+			t.Errorf("%s: does not recover: %v", c.name, p.r.State())
+		}
+	}
 }
 
 // Backoff: 30 s to 30 min, with jitter, from the first round without success to the next with one.
