@@ -54,7 +54,7 @@ func (l *live) freeswitch(gw string, shipped ...string) *freeswitch {
 	rtp := 20000 + 200*l.net%30000
 	f.configure(map[string]any{
 		"IP": f.at.Addr(), "PORT": f.at.Port(), "OPEN_PORT": f.open.Port(), "ESL_PORT": events.Port(),
-		"RTP_FROM": rtp, "RTP_TO": rtp + 190, "GW": gw, "PING": 5,
+		"RTP_FROM": rtp, "RTP_TO": rtp + 190, "GW": gw, "PING": 5, "PRESENCE": false,
 	})
 	for _, dir := range shipped {
 		for from, to := range map[string]string{"sip_profiles/ringway.xml": "users.xml", "directory/ringway.xml": "directory.xml"} {
