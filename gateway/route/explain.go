@@ -421,6 +421,9 @@ func (x *explaining) change(trusted bool) {
 			req.Identity = u.AOR()
 		}
 	}
+	if trusted && x.f.Source.Upstream == "" && strings.HasSuffix(x.f.Caller, "@anonymous.invalid") && x.Note == "" {
+		x.Note = "P-Asserted-Identity names the user who is logged in, whom from does not say"
+	}
 	by := x.by
 	if by == &asIs && x.Route != nil {
 		by = x.Route
