@@ -4,6 +4,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -261,7 +262,18 @@ func keptTabs(t *testing.T, k *registry, alice, bob *phone) {
 // RFC 5627: of two tabs the one that the GRUU names.
 func keptGRUU(t *testing.T, k *registry, alice, bob *phone) {
 	tab := k.browser("tab2", "bob")
-	tab.registers()
+	m := tab.registers()
+	i := slices.IndexFunc(listed(m), func(c string) bool { return strings.Contains(c, "tab2.invalid") })
+	if i < 0 {
+		t.Fatalf("not registered:\n%s", m)
+	}
+	_, temporary, _ := strings.Cut(listed(m)[i], `temp-gruu="`)
+	temporary, _, _ = strings.Cut(temporary, `"`)
+	alice.rings(tab, temporary)
+	tab.Reply(486, "", "INVITE")
+	tab.want("ACK")
+	alice.want("486 INVITE")
+	bob.quiet()
 	alice.rings(bob, "sip:bob@example.com;gr=urn:uuid:"+fmt.Sprintf("00000000-0000-4000-8000-%012x", "bob"))
 	bob.Reply(486, "", "INVITE")
 	bob.want("ACK")
