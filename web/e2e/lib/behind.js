@@ -20,7 +20,7 @@ export const pbx = (mode, suite = 'sid', more = {}) => ({ mode, suite, name: sui
 export const wanted = (...pbxs) => pbxs.filter(({ mode }) => only?.includes(mode) ?? true);
 
 // main are what everything is tried with.
-export const main = wanted(pbx('trunk', process.env.ASTERISK), pbx('relay', process.env.ASTERISK));
+export const main = wanted(pbx('trunk', process.env.ASTERISK || 'sid'), pbx('relay', process.env.ASTERISK || 'sid'));
 
 // others are for what may differ there: contacts that are ours, and the oldest Asterisk.
 export const others = process.env.ASTERISK ? [] : wanted(pbx('alias'), pbx('trunk', 'bullseye'), pbx('relay', 'bullseye'));
