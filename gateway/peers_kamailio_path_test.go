@@ -24,7 +24,7 @@ func TestKamailioKeepsTheUsers(t *testing.T) {
 		alice, bob := k.page("alice"), k.page("bob")
 		for _, c := range []registryCase{
 			{"registrations", keptRegistrations}, {"calls", keptCalls}, {"CANCEL and refusals", keptRefusals}, {"requests in a dialog", keptDialog},
-			{"requests out of dialogs", keptRequests}, {"subscriptions", keptSubscriptions}, {"REFER", keptRefer}, {"a desk phone", keptDesk},
+			{"requests out of dialogs", keptRequests}, {"subscriptions", keptSubscriptions}, {"REFER", keptRefer}, {"two calls joined", keptReplaces}, {"reliable provisional responses", keptReliable}, {"a desk phone", keptDesk},
 			{"two tabs", keptTabs}, {"GRUU", keptGRUU}, {"whom nobody knows", keptNobody}, {"wrong password", keptWrong},
 		} {
 			t.Run(c.name, func(t *testing.T) {
@@ -198,6 +198,42 @@ func keptRefer(t *testing.T, k *registry, alice, bob *phone) {
 	bob.ends(carol)
 	alice.ends(bob)
 	carol.leaves()
+}
+
+// RFC 3891, as SIP.js does it: carol's Contact is a host that nobody but the gateway knows.
+func keptReplaces(_ *testing.T, k *registry, alice, bob *phone) {
+	carol := k.page("carol")
+	m := alice.talks(carol, "carol")
+	contact := strings.Trim(m.Value(sip.Contact), "<>")
+	bob.rings(carol, contact, fmt.Sprintf("Replaces: %s;to-tag=%s;from-tag=%s", m.CallID(), m.ToTag(), m.FromTag()))
+	carol.Reply(200, "", "INVITE")
+	bob.want("200 INVITE")
+	bob.InDialog("ACK")
+	carol.want("ACK")
+	carol.ends(bob)
+	alice.ends(carol)
+	carol.leaves()
+}
+
+func keptReliable(t *testing.T, _ *registry, alice, bob *phone) { // RFC 3262
+	alice.Request("INVITE", "bob", "Supported: 100rel")
+	alice.want("407 INVITE")
+	bob.want("INVITE")
+	bob.Reply(183, "", "INVITE", "Require: 100rel", "RSeq: 4711")
+	m := alice.want("183 INVITE")
+	n, _ := m.CSeq()
+	if m.Named("RSeq") != "4711" || !m.HasOption(sip.Require, "100rel") {
+		t.Errorf("not reliable:\n%s", m)
+	}
+	alice.InDialog("PRACK", fmt.Sprintf("RAck: 4711 %d INVITE", n))
+	bob.want("PRACK")
+	bob.Reply(200, "", "PRACK")
+	alice.want("200 PRACK")
+	bob.Reply(200, "", "INVITE")
+	alice.want("200 INVITE")
+	alice.InDialog("ACK")
+	bob.want("ACK")
+	bob.ends(alice)
 }
 
 // A phone that has never heard of the gateway is called and calls.
