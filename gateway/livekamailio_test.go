@@ -97,9 +97,7 @@ func (k *registry) browser(name, user string, password ...string) *phone {
 	if password == nil {
 		password = []string{registryPasswords[user]}
 	}
-	return k.l.play(name, siptest.UAOptions{
-		Transport: sip.WS, AOR: user + "@example.com", Password: password[0], Instance: fmt.Sprintf("urn:uuid:00000000-0000-4000-8000-%012x", name),
-	}, k.l.dialWS(), netip.AddrPort{})
+	return k.l.tab(name, user+"@example.com", password[0], "")
 }
 
 // page is a browser that is registered.

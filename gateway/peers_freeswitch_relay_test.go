@@ -3,28 +3,21 @@
 package gateway_test
 
 import (
-	"fmt"
-	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/ringway/ringway/sip"
-	"github.com/ringway/ringway/sip/siptest"
 )
 
 // relayed runs a gateway in front of a FreeSWITCH that keeps the users of pbx.example.
 func (l *live) relayed(f *freeswitch, transport, contact string) *live {
-	return l.boot(fmt.Sprintf("admin: off\nlisten: [ \"ws://%s/ws\", \"udp://%[2]s\", \"tcp://%[2]s\" ]\n"+
-		"domains: { pbx.example: { registrar: pbx } }\nupstreams: { pbx: { hops: [ %q ], health: off, contact: %s } }\n",
-		l.ws, l.sip, hop(f.at, transport), contact))
+	return l.relays("pbx.example", hop(f.at, transport), "contact: "+contact+", ")
 }
 
 // kept is a browser of a user whom FreeSWITCH keeps; it has not registered yet.
 func (l *live) kept(name, user, password string) *phone {
 	l.t.Helper()
-	return l.play(name, siptest.UAOptions{
-		Transport: sip.WS, AOR: user + "@pbx.example", Password: password, Instance: fmt.Sprintf("urn:uuid:00000000-0000-4000-8000-%012x", name),
-	}, l.dialWS(), netip.AddrPort{})
+	return l.tab(name, user+"@pbx.example", password, "")
 }
 
 // signsIn registers with FreeSWITCH, which knows the password; the gateway does not.
