@@ -3,7 +3,6 @@
 package gateway_test
 
 import (
-	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -95,7 +94,7 @@ func (p *phone) told(answer, state, content string) {
 			p.Reply(200, "", "NOTIFY")
 			notified = true
 		case what(m) == "NOTIFY":
-			p.t.Log(fmt.Sprintf("another NOTIFY: %s %q", m.Named("Subscription-State"), m.Body()))
+			p.t.Logf("another NOTIFY: %s %q", m.Named("Subscription-State"), m.Body())
 			p.Reply(200, "", "NOTIFY")
 		default:
 			p.t.Fatalf("%s got %s", p.Name, m)

@@ -39,7 +39,7 @@ for (const [a, b] of [['jssip', 'sipjs'], ['sipjs', 'jssip']]) {
     await alice.hangup();
     assert.equal((await bob.state('ended')).end.by, 'remote');
     assert.match(await alice.toldBye(), /^SIP\/2\.0 200/);
-  });
+  }, { limit: 75_000 });
 
   kept(`${b}, called by ${a}, hangs up; digits and texts arrive`, async (s) => {
     const [alice, bob] = await s.two(a, b);
