@@ -83,6 +83,9 @@ func rank(status int, cancelled bool) int {
 func (b *bestResponse) choose() answer {
 	a := b.top
 	if a.status() == 503 && a.msg != nil {
+		if _, method := a.msg.CSeq(); method == "REGISTER" {
+			return answer{err: registrar503(a.msg)}
+		}
 		// One server's state says nothing of ours, and the caller would leave us for it (§16.7 step 6).
 		return answer{err: sip.Refuse(500, "Server Internal Error: the callee is not available")}
 	}
@@ -90,6 +93,15 @@ func (b *bestResponse) choose() answer {
 		return answer{err: errAway}
 	}
 	return a
+}
+
+// registrar503 is the same of the server that keeps a user: what it says is of that user, and when to come again.
+func registrar503(m *sip.Message) *sip.StatusError {
+	e := sip.Refuse(500, m.ReasonPhrase())
+	if m.Has(sip.RetryAfter) {
+		e.Headers = []string{"Retry-After: " + m.Value(sip.RetryAfter)}
+	}
+	return e
 }
 
 // addChallenges is §16.7 step 7: the chosen 401 or 407 carries what the others asked for too.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"hash/maphash"
 	"time"
 
 	"github.com/ringway/ringway/sip"
@@ -276,18 +277,28 @@ func (b *branch) tellPeer(m *sip.Message) {
 	if b.peer == nil || status < 200 && b.heard {
 		return
 	}
-	if Stopping(m) {
+	switch {
+	case Stopping(m):
 		status = 503
+	case status == 503 && b.proceeded:
+		status = 500 // who has rung is behind the server, and it is his
 	}
-	if status == 503 && !b.counts() {
+	if status != 503 {
+		b.peer.Heard(status, 0, 0)
+		return
+	}
+	if !b.counts() {
 		b.peer.Lost(errUnavailable, false)
 		return
 	}
-	retryAfter := time.Duration(0)
-	if status == 503 && m.Has(sip.RetryAfter) {
+	retryAfter, callee := time.Duration(0), uint64(0)
+	if m.Has(sip.RetryAfter) {
 		retryAfter = seconds(m.Value(sip.RetryAfter))
 	}
-	b.peer.Heard(status, retryAfter)
+	if rc := b.t.rc; rc.req != nil {
+		callee = maphash.String(rc.p.seed, rc.req.RequestURI())
+	}
+	b.peer.Heard(status, retryAfter, callee)
 }
 
 var errUnavailable = errors.New("503")

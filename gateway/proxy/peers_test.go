@@ -26,7 +26,10 @@ func (w *witness) say(s string) {
 
 func (w *witness) Began() { w.mu.Lock(); w.calls++; w.mu.Unlock() }
 func (w *witness) Ended() { w.mu.Lock(); w.ended++; w.mu.Unlock() }
-func (w *witness) Heard(status int, retryAfter time.Duration) {
+func (w *witness) Heard(status int, retryAfter time.Duration, callee uint64) {
+	if (callee != 0) != (status == 503) {
+		w.say("no callee")
+	}
 	w.say(strings.TrimSuffix(fmt.Sprintf("%d %v", status, retryAfter), " 0s"))
 }
 func (w *witness) Lost(err error, counts bool) {
@@ -170,6 +173,37 @@ func TestWhatMayBeForTheRequestIsADoubt(t *testing.T) {
 			at[0].check(t, fmt.Sprint(c), 0, c.want)
 		})
 	}
+}
+
+// What a registrar's 503 says is of that user (Kamailio's "Too many registered contacts"); as 503 it would have the user agent leave
+// us (RFC 3261 §16.7 step 6), when to come again stays (§21.5.1).
+func Test503OfARegistrar(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice := r.phone("alice", "")
+		one, two, _ := r.watched(sip.UDP)
+		alice.request("REGISTER", "sip:200@example.com", "c1")
+		for _, p := range []*peer{one, two} {
+			text := string(p.get("REGISTER").AppendReply(nil, &sip.Reply{Status: 503, Reason: "Too many registered contacts", Headers: []string{"Retry-After: 300"}}))
+			p.write(text)
+		}
+		if m := alice.get("500"); m.ReasonPhrase() != "Too many registered contacts" || m.Value(sip.RetryAfter) != "300" {
+			t.Errorf("alice got\n%s", m)
+		}
+	})
+}
+
+// RFC 3261 §16.7 step 6: after a 180 a 503 is of who rang, whatever Retry-After it has; the server is alive.
+func Test503OfWhoRang(t *testing.T) {
+	bubble(t, func(r *rig) {
+		alice := r.phone("alice", "")
+		one, _, at := r.watched(sip.UDP)
+		alice.request("INVITE", "sip:200@example.com", "c1")
+		inv := one.get("INVITE")
+		one.answer(inv, 183)
+		one.answer(inv, 503, "Retry-After: 60")
+		one.get("ACK")
+		at[0].check(t, "503", 0, "183", "500")
+	})
 }
 
 // However a call ends, nobody has it any more: refused by the callee, cancelled, not answered, lost with the

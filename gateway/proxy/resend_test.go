@@ -16,9 +16,9 @@ type lostPeer struct {
 	errs []string
 }
 
-func (p *lostPeer) Began()                   {}
-func (p *lostPeer) Ended()                   {}
-func (p *lostPeer) Heard(int, time.Duration) {}
+func (p *lostPeer) Began()                           {}
+func (p *lostPeer) Ended()                           {}
+func (p *lostPeer) Heard(int, time.Duration, uint64) {}
 func (p *lostPeer) Lost(err error, _ bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

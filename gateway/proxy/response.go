@@ -416,7 +416,7 @@ func (rc *responseContext) failureLocked(b *branch, m *sip.Message) {
 		rc.cancelPendingLocked()
 	case (status == 503 || Stopping(m) && !rc.inDialog) && len(b.w.Hops) > 0 && !b.proceeded:
 		rc.failoverLocked(t)
-		if !rc.inDialog {
+		if _, method := m.CSeq(); !rc.inDialog && method != "REGISTER" {
 			e := unavailable(nil)
 			if why := m.Named("Reason"); why != "" { // RFC 3326: what it says of the call stays true
 				e.Headers = append(e.Headers, "Reason: "+why)

@@ -28,8 +28,8 @@ type Peer interface {
 	Began()
 	Ended()
 	// Heard is a response: the first provisional one of a request, or a final one. retryAfter is what a
-	// 503 asks for, 0 for nothing.
-	Heard(status int, retryAfter time.Duration)
+	// 503 asks for, 0 for nothing; callee is a hash of whom it is for.
+	Heard(status int, retryAfter time.Duration, callee uint64)
 	// Lost: no response, with transaction.ErrTimeout where an INVITE got none for TryTimeout or
 	// nothing came at all, transaction.ErrTransport, with the cause where it is known, where the connection ended under the request; any other
 	// error: no connection could be made. counts is false where that, or a 503, may be for what was sent, or for who sent it:

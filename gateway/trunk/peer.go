@@ -25,12 +25,14 @@ type Peer struct {
 
 	calls atomic.Int64 // in progress
 	out   atomic.Int64 // 0: usable; until when not, in Unix nanoseconds; never: until told otherwise
+	spare atomic.Bool  // not usable, but better than none
 	calm  atomic.Bool  // up, and nothing to forgive: responses change nothing
 
 	// Guarded by mu; the only lock taken under it is that of Set.changes.
 	mu      sync.Mutex
 	health  health
 	drained bool
+	refusal refusal
 	lastErr string // of a probe or call
 	took    time.Duration
 	downs   uint64    // how often it went Down or Busy
@@ -69,19 +71,50 @@ func (p *Peer) Began() { p.calls.Add(1) }
 // Ended is the end of a call, or of the try to place it.
 func (p *Peer) Ended() { p.calls.Add(-1) }
 
-// Heard tells of a response to a call: its status and, of 503, the Retry-After in it (0:
+// Heard tells of a response to a call for callee (a hash): its status and, of 503, the Retry-After in it (0:
 // none). 408 says nothing: it may be about who is behind the address.
-func (p *Peer) Heard(status int, retryAfter time.Duration) {
+func (p *Peer) Heard(status int, retryAfter time.Duration, callee uint64) {
 	switch {
 	case status == 408:
-	case status == 503 && retryAfter > 0:
-		p.tell(callUnavailable, "503 with Retry-After: "+retryAfter.String(), retryAfter)
 	case status == 503:
-		p.tell(callUnavailable, "503", 0)
+		p.unavailable(retryAfter, callee)
 	case !p.calm.Load():
 		p.tell(callAnswered, "", 0)
 	}
 }
+
+// refusal is the last 503 since a call was answered.
+type refusal struct {
+	callee uint64
+	at     time.Time
+	many   bool // another callee was refused, too
+}
+
+// refusalLife is how long a second 503 may be after the first.
+const refusalLife = 30 * time.Second
+
+// unavailable sees to a 503. The server may have it from whoever is called, though it should not pass it on (RFC 3261 §16.7 step 6):
+// only those for two callees, with no call answered between, are surely its own. Until then those without Retry-After
+// count once, and one with it (§21.5.4) has the server left alone where another will do.
+func (p *Peer) unavailable(wait time.Duration, callee uint64) {
+	now := time.Now()
+	p.mu.Lock()
+	was := p.refusal
+	again := now.Sub(was.at) < refusalLife
+	p.refusal = refusal{callee, now, again && (was.many || was.callee != callee)}
+	same := again && !p.refusal.many
+	p.mu.Unlock()
+	switch {
+	case wait > 0:
+		p.tell(callUnavailable, "503 with Retry-After: "+wait.String(), wait)
+	case same:
+		p.doubt(errRefused503)
+	default:
+		p.tell(callUnavailable, "503", 0)
+	}
+}
+
+var errRefused503 = errors.New("503")
 
 // Lost tells of a call that got no response: transaction.ErrTimeout when there was none
 // within try_timeout, transaction.ErrTransport, which may be wrapped with the cause, when the connection ended under it, any
@@ -142,7 +175,9 @@ func (p *Peer) tell(e event, why string, wait time.Duration) {
 	p.mu.Lock()
 	before := p.health
 	p.health = before.next(p.cfg, e, why, wait, now)
-	if e != callAnswered {
+	if e == callAnswered {
+		p.refusal = refusal{}
+	} else {
 		p.lastErr = why
 	}
 	wake := !p.health.until.IsZero()
@@ -176,7 +211,8 @@ func (p *Peer) unlock(before State) {
 		out = h.until.UnixNano()
 	}
 	p.out.Store(out)
-	p.calm.Store(h.state == Up && h.failures == 0 && h.misses == 0)
+	p.spare.Store(!p.drained && h.state == Busy && !p.refusal.many)
+	p.calm.Store(h.state == Up && h.failures == 0 && h.misses == 0 && p.refusal == refusal{})
 	if before != h.state && (h.state == Down || h.state == Busy) {
 		p.downs++
 	}

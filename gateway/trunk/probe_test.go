@@ -222,13 +222,79 @@ func TestCauseOfALostCall(t *testing.T) {
 	})
 }
 
+// RFC 3261 §16.7 step 6 has proxies pass on no 503 of who is behind, and many do: what one callee says takes the last server from nobody,
+// however often; two that say so with no call answered between speak of the server (§21.5.4).
+func TestOneCallees503(t *testing.T) {
+	for _, c := range []struct {
+		callees string // "." is a call that is answered, "-" 20 s
+		wait    time.Duration
+		want    State
+		calls   bool // go there when there is nobody else
+	}{
+		{"aaaaaaaa", time.Minute, Busy, true}, {"aaaaaaaa", 0, Up, true}, {"a.b", time.Minute, Busy, true}, {"a-.b", time.Minute, Busy, true}, {"a--b", time.Minute, Busy, true},
+		{"ab", time.Minute, Busy, false}, {"aab", time.Minute, Busy, false}, {"a-ba", time.Minute, Busy, false}, {"ab", 0, Down, false}, {"a-a-a-a", 0, Up, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s, o, _ := rig(t, says{"10.0.0.1": status(200)}, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
+			time.Sleep(2500 * time.Millisecond)
+			o.sent()
+			p := s.State()[0].find(s)
+			for _, what := range c.callees {
+				switch what {
+				case '.':
+					p.Heard(180, 0, 9)
+				case '-':
+					time.Sleep(20 * time.Second)
+				default:
+					p.Heard(503, c.wait, uint64(what))
+				}
+			}
+			if st := s.State()[0]; st.State != c.want {
+				t.Errorf("%s, %v: %v (%s)", c.callees, c.wait, st.State, st.Cause)
+			}
+			if got, _ := s.Select(nil, "pbx", ""); len(got) == 1 != c.calls {
+				t.Errorf("%s, %v: calls go to %v", c.callees, c.wait, addrs(got))
+			}
+			synctest.Wait()
+			if got := o.sent(); len(got) == 0 && c.want == Up {
+				t.Errorf("%s, %v: not probed", c.callees, c.wait)
+			}
+		})
+	}
+}
+
+// A busy server that may be well is a spare: the others go first, and no drained one is.
+func TestBusySpares(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, _, _ := rig(t, says{"10.0.0.1": status(200), "10.0.0.2": status(200)}, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1"), hop(t, "sip:10.0.0.2")}})
+		time.Sleep(time.Second)
+		wants := func(want ...string) {
+			t.Helper()
+			if got, _ := s.Select(nil, "pbx", ""); !slices.Equal(addrs(got), want) {
+				t.Errorf("calls go to %v, want %v", addrs(got), want)
+			}
+		}
+		one, two := s.State()[0].find(s), s.State()[1].find(s)
+		one.Heard(503, time.Minute, 1)
+		wants("10.0.0.2:5060")
+		two.Heard(503, time.Minute, 1)
+		wants("10.0.0.1:5060", "10.0.0.2:5060")
+		s.Drain("pbx", s.State()[0].Addr)
+		wants("10.0.0.2:5060")
+		two.Heard(503, time.Minute, 2)
+		wants()
+	})
+}
+
 // 503 with Retry-After is honoured and expires (RFC 3261 §21.5.4).
 func TestRetryAfterExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, _, log := rig(t, says{"10.0.0.1": status(200)}, Group{Name: "pbx", Hops: []Hop{hop(t, "sip:10.0.0.1")}})
 		time.Sleep(time.Second)
 		log()
-		s.State()[0].find(s).Heard(503, 30*time.Second)
+		for callee := range uint64(2) {
+			s.State()[0].find(s).Heard(503, 30*time.Second, callee)
+		}
 		if got, wait := s.Select(nil, "pbx", ""); len(got) != 0 || wait != 30*time.Second {
 			t.Errorf("Select = %v, %v", addrs(got), wait)
 		}

@@ -46,8 +46,8 @@ const (
 )
 
 // Select appends to dst the addresses that a call is to try now, in order, at most 32:
-// those of the named group that are neither down nor drained. When there is none,
-// retryAfter says when to try again. It takes no lock and, where dst has room, allocates
+// those of the named group that are neither down nor drained; those that are busy for what may be one callee's doing where there
+// is no other. When there is none, retryAfter says when to try again. It takes no lock and, where dst has room, allocates
 // nothing.
 func (s *Set) Select(dst []Target, group, callID string) (targets []Target, retryAfter time.Duration) {
 	v := s.now.Load().views[group]
@@ -59,6 +59,13 @@ func (s *Set) Select(dst []Target, group, callID string) (targets []Target, retr
 	for i := range v.targets {
 		if t := &v.targets[i]; t.Peer.usable(&now) {
 			fit = append(fit, candidate{Target: t})
+		}
+	}
+	if len(fit) == 0 {
+		for i := range v.targets {
+			if t := &v.targets[i]; t.Peer.spare.Load() {
+				fit = append(fit, candidate{Target: t})
+			}
 		}
 	}
 	if len(fit) == 0 {
