@@ -48,12 +48,13 @@ func (p *Proxy) preprocess(req *sip.Message, from *flow.Flow) (route, error) {
 		return r, err
 	}
 	r.upstream = from.Upstream()
+	inDialog := req.ToTag() != "" && req.Method() != "REGISTER" // RFC 3261 §10.2: that never is
 	switch {
-	case r.pair && req.ToTag() == "":
+	case r.pair && !inDialog:
 		return r, errPreloaded
 	case r.pair:
 		return r, p.admitParty(req, from, &r)
-	case req.ToTag() != "" && req.Method() != "CANCEL":
+	case inDialog && req.Method() != "CANCEL":
 		return r, p.bare(req, from, &r)
 	case r.next != "" && !p.preloaded(req, from, &r):
 		return r, errForeign

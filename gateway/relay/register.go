@@ -106,10 +106,24 @@ func (x *Registration) checkAddresses() error {
 		return errThirdParty
 	}
 	u, err := sip.ParseURI(x.req.RequestURI())
-	if err != nil || !x.relay.Hosts.Own(u.Host, u.Port) && !x.relay.Hosts.Leads(x.up.Name, &u) {
+	if err != nil || !x.isRegistrar(&u) {
 		return errForeignURI
 	}
 	return nil
+}
+
+// isRegistrar reports whether a Request-URI is To's domain (RFC 3261 §10.2), an address of ours or of the registrar; it may judge by
+// it whose user that is.
+func (x *Registration) isRegistrar(u *sip.URI) bool {
+	domain := domainOf(x.aor)
+	if sip.EqualFold(u.Host, domain) || x.relay.Hosts.Leads(x.up.Name, u) {
+		return true
+	}
+	v := *u
+	v.User = "any"
+	aor, ours := x.relay.Hosts.AOR(&v)
+	_, err := netip.ParseAddr(strings.Trim(u.Host, "[]"))
+	return ours && (domainOf(aor) == domain || err == nil)
 }
 
 func (r *Relay) aorOf(m *sip.Message, h sip.Header) (string, bool) {
