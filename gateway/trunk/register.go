@@ -32,6 +32,7 @@ type Registration struct {
 	until    time.Time // the end of what was granted
 	failures int       // rounds in a row without success
 	early    int       // rounds without a hop since the start
+	wrong    bool      // Refused: for what we say, not for who is asked
 	good     *Target   // who granted it
 	leaving  bool
 
@@ -203,8 +204,10 @@ func (r *Registration) Answered(now time.Time, m *sip.Message, contact string) S
 		return r.challenged(now, m)
 	case status == 423 && !r.raised && !r.leaving:
 		return r.tooBrief(now, m)
-	case status == 403 || status == 404 || status == 604:
+	case status == 403 && r.tried >= Answered:
 		return r.refused(now, why)
+	case status == 403 || status == 404 || status == 604:
+		return r.unknown(now, why)
 	}
 	if m.Has(sip.RetryAfter) {
 		r.wait = max(r.wait, retryAfter(m.Value(sip.RetryAfter)))
@@ -254,7 +257,7 @@ func (r *Registration) HopUp(at netip.AddrPort) Step {
 
 // Again has it registered anew soon. A REGISTER that is on its way will do.
 func (r *Registration) Again() Step {
-	if r.sent || r.state == Left || r.state == Refused {
+	if r.sent || r.state == Left || r.state == Refused && r.wrong {
 		return Step{State: r.state}
 	}
 	return Step{State: r.state, Wait: time.Second + time.Duration(r.random()*float64(4*time.Second))}
@@ -403,11 +406,25 @@ func (r *Registration) next(now time.Time, why string) Step {
 }
 
 // failed: nobody grants it; later, less and less often (30 s to 30 min).
-func (r *Registration) failed(_ time.Time, why string) Step {
+func (r *Registration) failed(_ time.Time, why string) Step { return r.to(Failing, why, r.backoff()) }
+
+func (r *Registration) backoff() time.Duration {
 	r.failures++
 	wait := backoffFirst << min(r.failures-1, 6)
 	wait = time.Duration(float64(min(wait, backoffLongest*2/3)) * (1 + 0.5*r.random()))
-	return r.to(Failing, why, min(max(wait, r.wait), backoffLongest))
+	return min(max(wait, r.wait), backoffLongest)
+}
+
+// unknown is 403, 404 and 604 to no password of ours: a hop that is starting, or has lost its users, says so, and others know us.
+func (r *Registration) unknown(now time.Time, why string) Step {
+	switch {
+	case r.leaving || r.at+1 < len(r.targets):
+		return r.next(now, why)
+	case r.state == Registered:
+		return r.failedAt(now, why)
+	}
+	r.sent, r.wrong = false, false
+	return r.to(Refused, r.targets[r.at].String()+": "+why, r.backoff())
 }
 
 // refused: trying again soon would only lock the account. But one that was granted last time is tried once more first: providers lose
@@ -422,6 +439,7 @@ func (r *Registration) refused(now time.Time, why string) Step {
 		return r.to(Left, why, 0)
 	}
 	r.failures++
+	r.wrong = true
 	return r.to(Refused, why, time.Duration((0.75+0.25*r.random())*float64(backoffLongest)))
 }
 

@@ -430,3 +430,42 @@ func TestRegisterDisconnected(t *testing.T) {
 		t.Error("hurries at a provider that refuses us")
 	}
 }
+
+// RFC 3261 §10.3 step 5: 404 says that this server does not know the AOR. One that is starting, or has lost its users, is no reason not
+// to ask the next; where nobody knows us it is asked again soon, then ever later, and at once when a hop is back. Not so with a
+// password that is wrong: that would lock the account.
+func TestRegisterUnknownAtAHop(t *testing.T) {
+	for _, status := range []int{403, 404, 604} {
+		p := newPlay(t, nil, 0.5, "sip:192.0.2.1", "sip:192.0.2.2")
+		p.due()
+		p.answer(status)
+		p.answer(200, listed+"600")
+		p.wants("registered 420", "192.0.2.1 1 600", "192.0.2.2 2 600")
+
+		p = newPlay(t, nil, 0.5, "sip:192.0.2.1", "sip:192.0.2.2")
+		for _, want := range []string{"refused 37.5", "refused 75", "refused 150"} {
+			p.due()
+			p.answer(status)
+			p.answer(status)
+			n := p.r.cseq
+			p.wants(want, fmt.Sprintf("192.0.2.1 %d 600", n-1), fmt.Sprintf("192.0.2.2 %d 600", n))
+		}
+		if s := p.r.HopUp(p.tgt[0].Addr); s.Wait == 0 || s.Wait > 5*time.Second {
+			t.Errorf("%d: a hop that is back is asked after %v", status, s.Wait)
+		}
+	}
+	p := newPlay(t, &Login{User: "u", Password: "p"}, 0.5, "sip:192.0.2.1", "sip:192.0.2.2")
+	p.due()
+	p.answer(401, `WWW-Authenticate: Digest realm="r", nonce="n1", qop="auth"`)
+	p.answer(403)
+	p.wants("refused 1575", "192.0.2.1 1 600", "192.0.2.1 2 600 auth")
+	if p.r.HopUp(p.tgt[0].Addr).Wait != 0 {
+		t.Error("tries a wrong password again")
+	}
+	p = newPlay(t, nil, 0.5, "sip:192.0.2.1", "sip:192.0.2.2")
+	p.due()
+	p.answer(200, listed+"600")
+	p.did(p.r.Leave(p.now))
+	p.answer(404)
+	p.wants("left 0", "192.0.2.1 1 600", "192.0.2.1 2 0")
+}
