@@ -176,8 +176,8 @@ func (id *identity) Hops(upstream string) []proxy.Hop {
 }
 
 // HopOf is the address that u leads to when it is one of the upstream's hops, or (Beside) another port or transport of a
-// hop's host: a PBX may name one in a dialog. What it may call from beside its hops is
-// reached by the flow it came over and never dialled: u can be a user's invention.
+// hop's host: a PBX may name one in a dialog. That is reached by a flow that came from there, and dialled only where the
+// proxy knows from a Via of the PBX's own that it listens there: u can be a user's invention.
 func (id *identity) HopOf(upstream string, u *sip.URI) (proxy.Hop, bool) {
 	host, port := u.HostPort()
 	addr, err := netip.ParseAddr(host)

@@ -181,7 +181,11 @@ func (r *rig) HopOf(upstream string, u *sip.URI) (Hop, bool) {
 		port = 5060
 	}
 	t, _ := u.Transport()
-	return Hop{Addr: netip.AddrPortFrom(a, port), Beside: port >= 5080 || t == sip.TLS}, true // those are in no file
+	h := Hop{Addr: netip.AddrPortFrom(a, port), Beside: port >= 5080 || t == sip.TLS} // those are in no file
+	if h.Beside {
+		h.Transport = t
+	}
+	return h, true
 }
 
 // Hops implements Identity.

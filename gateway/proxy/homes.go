@@ -105,7 +105,7 @@ func (h *homes) find(u *sip.URI, t sip.Transport) (id flow.ID) {
 
 // wayTo is how a request in a dialog gets to u at an upstream, of which the dialog's token names
 // the flow id: over a connection, or to hops. u can be a user's invention: it has nothing opened that is neither a
-// hop nor named by the upstream in that call.
+// hop nor what a server of the upstream has said of itself in that call.
 func (p *Proxy) wayTo(upstream, callID string, id flow.ID, u *sip.URI) (flow.ID, []Hop) {
 	f := p.Flows.ByID(id)
 	if hop, ok := p.Identity.HopOf(upstream, u); ok {

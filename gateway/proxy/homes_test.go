@@ -82,11 +82,12 @@ func TestInDialogOverALaterConnection(t *testing.T) {
 	})
 }
 
-// The Contact is another server, which listens: the connection of whoever sent the INVITE is not its.
+// The Contact is another server, which has connected too: the connection of whoever sent the INVITE is not its.
 func TestInDialogToAnotherServerOfTheHost(t *testing.T) {
 	bubble(t, func(r *rig) {
-		bob, pbx, other := r.phone("bob", ""), r.ephemeral(40001, "pbx"), r.pbx(sip.TCP, "203.0.113.1:5080")
+		bob, pbx, other := r.phone("bob", ""), r.ephemeral(40001, "pbx"), r.ephemeral(40002, "pbx")
 		r.aors["bob"] = []Target{bob.target()}
+		r.answered(other, bob, "c0", "203.0.113.1:5080", "203.0.113.1:5080")
 		_, to := r.answered(pbx, bob, "c1", listens, "203.0.113.1:5080")
 		to.send("INFO")
 		other.answer(other.get("INFO"), 200)

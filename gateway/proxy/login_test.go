@@ -583,6 +583,7 @@ func TestNoLoginBesideHops(t *testing.T) {
 		}
 		pbx.write(string(inv.AppendReply(nil, &sip.Reply{Status: 200, ToTag: "t", Headers: append(recordRoutes(inv), "Contact: <sip:evil@203.0.113.1:5090>")})))
 		from := alice.uac(alice.get("200"))
+		r.proxy.named.add(r.proxy.named.key("pbx", "c1", tenant.info.Remote, sip.UDP)) // as a request from there does
 		from.send("ACK")
 		if m := tenant.get("ACK"); m.Has(sip.ProxyAuthorization) {
 			t.Errorf("%s", m)

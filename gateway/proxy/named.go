@@ -3,15 +3,18 @@ package proxy
 import (
 	"encoding/binary"
 	"hash/maphash"
+	"net/netip"
 	"sync"
 
 	"github.com/ringway/ringway/sip"
+	"github.com/ringway/ringway/sip/flow"
 )
 
-// The Request-URI and the Route of a request within a dialog are what a user says that the upstream said. Beside its
-// configured hops we open nothing for them but what its own messages of that call have named (RFC 3261 §12.1: the next hop is
-// the nearest Record-Route, or else the Contact). Losing this costs the way to another port of a hop's host: the request
-// goes to the hop.
+// The Request-URI and the Route of a request within a dialog are what a user says that the upstream said; so are the Contacts
+// and Record-Routes that a proxy upstream passes on, for users of ours as for strangers. Beside its configured hops we open
+// nothing for them but what its servers have said of themselves: the topmost Via of a request that one sends in that call is its own (RFC 3261
+// §18.1.1), and so is the port that a datagram comes from. Losing this costs the way to another port of a hop's host: the request goes over the flow that
+// the dialog began over, or to a hop.
 
 // maxNamed bounds one half of what is remembered. Ordinary calls need none: they name a hop.
 const maxNamed = 1 << 15
@@ -29,18 +32,18 @@ func (n *named) init() {
 	n.now = make(map[uint64]struct{})
 }
 
-func (n *named) key(upstream, callID string, h *Hop) uint64 {
+func (n *named) key(upstream, callID string, at netip.AddrPort, t sip.Transport) uint64 {
 	var m maphash.Hash
 	m.SetSeed(n.seed)
 	m.WriteString(upstream)
 	m.WriteByte(0)
 	m.WriteString(callID)
 	m.WriteByte(0)
-	a := h.Addr.Addr().As16()
+	a := at.Addr().As16()
 	m.Write(a[:])
 	var b [3]byte
-	binary.BigEndian.PutUint16(b[:], h.Addr.Port())
-	b[2] = byte(h.Transport)
+	binary.BigEndian.PutUint16(b[:], at.Port())
+	b[2] = byte(t)
 	m.Write(b[:])
 	return m.Sum64()
 }
@@ -71,69 +74,47 @@ func (n *named) has(key uint64) bool {
 	return ok
 }
 
-// noteNamed keeps where the upstream that sent m wants the next requests of the dialog.
-func (p *Proxy) noteNamed(upstream string, m *sip.Message) {
+// noteNamed keeps where the server that sent req over f takes requests, if that is beside the hops of its upstream: over UDP the port
+// that it sends from (RFC 3581 §4), else that of its Via.
+func (p *Proxy) noteNamed(upstream string, req *sip.Message, f *flow.Flow) {
 	if upstream == "" {
 		return
 	}
-	p.noteSubscribed(m)
-	next := ""
-	if m.Status() == 0 {
-		if !recordsRoute(m.Method()) {
-			return
-		}
-		next = nearestAbove(m)
-	} else {
-		if _, method := m.CSeq(); m.Status() <= 100 || m.Status() >= 300 || !recordsRoute(method) {
-			return
-		}
-		next = p.nearestBelow(m)
-	}
-	if next == "" {
+	p.noteSubscribed(req)
+	info := f.Info()
+	if info.Transport.WebSocket() || !recordsRoute(req.Method()) {
 		return
 	}
-	u, err := sip.ParseURI(next)
-	if err != nil {
-		return
+	at := info.Remote
+	if via := req.TopVia(); info.Transport.Reliable() {
+		at = netip.AddrPortFrom(at.Addr(), homeOf("", via.Port, info.Transport).port)
 	}
+	u := sip.URI{Scheme: "sip", Host: hostOf(at.Addr().Unmap()), Port: at.Port(), Params: transportParams[info.Transport]}
 	if hop, ok := p.Identity.HopOf(upstream, &u); ok && hop.Beside {
-		p.named.add(p.named.key(upstream, m.CallID(), &hop))
+		p.named.add(p.named.key(upstream, req.CallID(), at, info.Transport))
 	}
 }
 
-// nearestAbove is the URI of the element next to us that a request came by and its dialog's requests go back to.
-func nearestAbove(m *sip.Message) string {
-	if m.Has(sip.RecordRoute) {
-		for v := range m.Values(sip.RecordRoute) {
-			uri, _ := addrOf(v)
-			return uri
-		}
+var transportParams = map[sip.Transport]sip.Params{sip.UDP: ";transport=udp", sip.TCP: ";transport=tcp", sip.TLS: ";transport=tls"}
+
+// hostOf is an address as a URI has it.
+func hostOf(a netip.Addr) string {
+	if a.Is6() {
+		return "[" + a.String() + "]"
 	}
-	return contactOf(m)
+	return a.String()
 }
 
-// nearestBelow is the same of a response: the Record-Route above ours. What is below ours the caller wrote.
-func (p *Proxy) nearestBelow(m *sip.Message) (uri string) {
-	if !m.Has(sip.RecordRoute) {
-		return contactOf(m)
-	}
-	for v := range m.Values(sip.RecordRoute) {
-		u, err := routeURI(v)
-		if err != nil {
-			return ""
-		}
-		if p.Identity.Own(u.Host, u.Port) {
-			if uri == "" {
-				return contactOf(m)
-			}
-			return uri
-		}
-		uri, _ = addrOf(v)
-	}
-	return "" // none is ours
-}
-
-// mayReach reports whether a request of that call may open a way to h.
+// mayReach reports whether a request of that call may open a way to h, whose transport it settles.
 func (p *Proxy) mayReach(upstream, callID string, h *Hop) bool {
-	return !h.Beside || p.named.has(p.named.key(upstream, callID, h))
+	if !h.Beside {
+		return true
+	}
+	for _, t := range [...]sip.Transport{sip.UDP, sip.TCP, sip.TLS} {
+		if (h.Transport == 0 || h.Transport == t) && p.named.has(p.named.key(upstream, callID, h.Addr, t)) {
+			h.Transport = t
+			return true
+		}
+	}
+	return false
 }

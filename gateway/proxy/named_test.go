@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -65,49 +66,82 @@ func TestUserNamesNoPortOfAHopsHost(t *testing.T) {
 	})
 }
 
-// RFC 3261 §12.1.1: the PBX names another port of its host, as Contact or by the Record-Route of a proxy there, before
-// the call is answered and after; requests go there, of that call and of no other.
-func TestUpstreamNamesAnotherPortOfItsHost(t *testing.T) {
-	for _, c := range []struct{ name, header string }{
-		{"Contact", "Contact: <sip:b2b@" + beside + ">"},
-		{"Record-Route", "Record-Route: <sip:" + beside + ";lr>"},
+// attack: the upstream is a proxy that adds no Record-Route, so what comes from it has the Contact of a user of ours, or of a
+// stranger behind it, and the Record-Routes that they invent. RFC 3261 §12.1: the next requests go there; ours go to the proxy.
+func TestContactBehindAProxyOpensNothing(t *testing.T) {
+	for _, c := range []struct{ name, contact, route string }{
+		{"Contact", service + ";transport=tcp", ""}, {"Contact without a transport", service, ""}, {"Contact over TLS", service + ";transport=tls", ""},
+		{"Record-Route", "198.51.100.9", "<sip:" + service + ";transport=tcp;lr>"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(r *rig) {
-				alice, pbx, there := r.phone("alice", ""), r.pbx(sip.UDP, "203.0.113.1:5060"), r.pbx(sip.UDP, beside)
-				r.aors["200"] = []Target{{Hops: []Hop{{Addr: pbx.info.Remote}}, Upstream: "pbx"}}
-				names := func(inv *sip.Message, status int) {
-					text := string(inv.AppendReply(nil, &sip.Reply{Status: status, ToTag: "t", Headers: append(copied(inv), "Contact: <sip:x@203.0.113.9>")}))
-					if c.name == "Contact" {
-						text = strings.Replace(text, "Contact: <sip:x@203.0.113.9>", c.header, 1)
-					} else {
-						text = strings.Replace(text, "Record-Route: ", c.header+"\r\nRecord-Route: ", 1)
-					}
-					pbx.write(text)
+				alice, bob, proxy := r.phone("alice", ""), r.phone("bob", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+				tcp, tls := r.pbx(sip.TCP, service), r.pbx(sip.TLS, service)
+				r.aors["200"] = []Target{{Hops: []Hop{{Addr: proxy.info.Remote}}, Upstream: "pbx"}}
+				r.aors["bob"] = []Target{bob.target()}
+				theirs := []string{"Contact: <sip:x@" + c.contact + ">"}
+				if c.route != "" {
+					theirs = append([]string{"Record-Route: " + c.route}, theirs...)
 				}
 				alice.request("INVITE", "sip:200@example.com", "c1")
-				inv := pbx.get("INVITE")
-				names(inv, 183)
-				d := alice.uac(alice.get("183"))
-				for _, method := range []string{"PRACK", "UPDATE"} {
-					d.send(method)
-					there.answer(there.get(method), 200)
-					alice.get("200")
-				}
-				names(inv, 200)
-				alice.get("200")
-				d.cseq = 1
+				inv := proxy.get("INVITE")
+				proxy.write(string(inv.AppendReply(nil, &sip.Reply{Status: 200, ToTag: "t", Headers: append(theirs, copied(inv)...)})))
+				d := alice.uac(alice.get("200"))
 				d.send("ACK")
-				there.get("ACK")
-				d.cseq = 5
+				proxy.get("ACK")
 				d.send("INFO")
-				there.answer(there.get("INFO"), 200)
-				alice.get("200")
-				other, _ := r.call(alice, pbx, "200", "c2")
-				other.target = "sip:b2b@" + beside
-				other.send("INFO")
-				pbx.answer(pbx.get("INFO"), 200)
-				alice.get("200")
+				seenBy(proxy, alice, "INFO")
+
+				text := "INVITE sip:bob@example.com SIP/2.0\nVia: SIP/2.0/UDP 203.0.113.1:5060;branch=z9hG4bKx\nMax-Forwards: 70\n" +
+					"From: <sip:200@example.com>;tag=x\nTo: <sip:bob@example.com>\nCall-ID: c2\nCSeq: 1 INVITE\n" + strings.Join(theirs, "\n") + "\nContent-Length: 0\n\n"
+				proxy.write(text)
+				inv = bob.get("INVITE")
+				bob.answer(inv, 200)
+				proxy.get("200")
+				to := bob.uas(inv)
+				to.send("INFO")
+				seenBy(proxy, bob, "INFO")
+				tcp.quiet()
+				tls.quiet()
+			})
+		})
+	}
+}
+
+// Another server of the upstream on a hop's host has a call: requests go where it says in its Via that it listens, or, over UDP, where it
+// sends from, of that call and of no other, by that transport and no other.
+func TestAnotherServerOfAHopsHost(t *testing.T) {
+	for _, tr := range []sip.Transport{sip.UDP, sip.TCP} {
+		t.Run(tr.String(), func(t *testing.T) {
+			bubble(t, func(r *rig) {
+				bob, pbx := r.phone("bob", ""), r.pbx(sip.UDP, "203.0.113.1:5060")
+				r.aors["bob"] = []Target{bob.target()}
+				from := r.ephemeral(40001, "pbx")
+				if tr == sip.UDP {
+					from = r.pbx(sip.UDP, beside)
+				}
+				_, to := r.answered(from, bob, "c1", beside, beside)
+				to.target = strings.TrimSuffix(to.target, ";transport=tcp")
+				there := from
+				if tr == sip.TCP {
+					from.hangup(sip.CloseLost) // it has been idle
+					there = r.pbx(sip.TCP, beside)
+				}
+				for range 2 {
+					to.send("INFO")
+					there.answer(there.get("INFO"), 200)
+					bob.get("200")
+				}
+				hop := pbx
+				if tr == sip.UDP {
+					hop = from // its flow is there
+				}
+				for _, uri := range []string{"sip:200@" + service, "sip:200@" + beside + ";transport=tls"} {
+					to.target = uri
+					to.send("INFO")
+					hop.answer(hop.get("INFO"), 200)
+					bob.get("200")
+				}
 				there.quiet()
 			})
 		})
@@ -125,11 +159,11 @@ func copied(inv *sip.Message) (lines []string) {
 func TestNamedIsBounded(t *testing.T) {
 	var n named
 	n.init()
-	hop := Hop{}
-	kept := n.key("pbx", "kept", &hop)
+	at := netip.MustParseAddrPort(beside)
+	kept := n.key("pbx", "kept", at, sip.UDP)
 	n.add(kept)
 	for i := range 5 * maxNamed {
-		n.add(n.key("pbx", fmt.Sprint(i), &hop))
+		n.add(n.key("pbx", fmt.Sprint(i), at, sip.UDP))
 		if i%(maxNamed/2) == 0 && !n.has(kept) {
 			t.Fatal("what is in use was forgotten")
 		}
@@ -137,7 +171,7 @@ func TestNamedIsBounded(t *testing.T) {
 	if len(n.now) > maxNamed || len(n.old) > maxNamed {
 		t.Errorf("%d and %d remembered, want at most %d each", len(n.now), len(n.old), maxNamed)
 	}
-	if n.has(n.key("pbx", "0", &hop)) || n.has(n.key("other", "kept", &hop)) {
+	if n.has(n.key("pbx", "0", at, sip.UDP)) || n.has(n.key("other", "kept", at, sip.UDP)) {
 		t.Error("the oldest, or somebody else's, is remembered")
 	}
 }

@@ -236,7 +236,7 @@ func (p *Proxy) request(tx *transaction.Server, req *sip.Message, from *flow.Flo
 		p.calls.seen(req)
 	}
 	p.homes.note(from, req.TopVia())
-	p.noteNamed(r.upstream, req)
+	p.noteNamed(r.upstream, req, from)
 	rc := newContext(p, tx, req, &r, targets)
 	rc.loop, rc.breadth, rc.user = loop, breadth, user
 	tx.SetUser(rc)

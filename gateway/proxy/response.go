@@ -281,7 +281,9 @@ func (rc *responseContext) usedLocked(f *flow.Flow) bool {
 // Response is transaction.ClientUser.
 func (b *branch) Response(tx *transaction.Client, m *sip.Message) {
 	rc := b.t.rc
-	rc.p.noteNamed(b.w.Upstream, m)
+	if b.w.Upstream != "" {
+		rc.p.noteSubscribed(m)
+	}
 	if b.w.Exchange != nil {
 		b.w.Exchange.Answers(m, tx.Flow())
 	}

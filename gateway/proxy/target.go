@@ -88,7 +88,7 @@ var (
 
 // tokenTarget is the destination of an in-dialog request: the user agent that the
 // token names, or its upstream. What the client wrote (Route, Request-URI) picks among the
-// upstream's hops, and what the upstream has named in this call, and nothing else.
+// upstream's hops, its connections, and where its servers said in this call that they listen, and nothing else.
 func (p *Proxy) tokenTarget(req *sip.Message, r *route) (Target, error) {
 	t := Target{Name: r.dst.Name, id: r.dst.Flow, hold: p.Times.Hold, Upstream: r.dstName}
 	if req.Method() == "INVITE" {
