@@ -86,7 +86,7 @@ func (a *account) Refused(at netip.AddrPort, err error) {
 func (a *account) Accepted(line string) {
 	if realm := a.Account.Accepted(line); realm != "" {
 		a.log.Info().Str("upstream", a.upstream).Str("realm", realm).
-			Msg("the login is for this realm, whose challenge was the first that it answered well; to be sure, write it to upstreams." + a.upstream + ".login.realm")
+			Msg("the login is for this realm, whose challenges it has answered well for two callees; to be sure, write it to upstreams." + a.upstream + ".login.realm")
 	}
 }
 

@@ -32,7 +32,7 @@ type Login interface {
 	Answer(at netip.AddrPort, resp *sip.Message, tried uint8, method, uri string) (line string, next uint8, err error)
 	// Refused is told of a challenge that could not be answered.
 	Refused(at netip.AddrPort, err error)
-	// Accepted is told that a request got further with the credentials in that line.
+	// Accepted is told that a request outside a dialog got further with the credentials in that line.
 	Accepted(line string)
 }
 
@@ -262,7 +262,7 @@ func (rc *responseContext) loggedInLocked(b *branch, m *sip.Message) {
 
 // acceptedLocked tells a login of a response that its credentials brought.
 func (b *branch) acceptedLocked(m *sip.Message) {
-	if b.try == nil || b.try.credentials == "" {
+	if b.try == nil || b.try.credentials == "" || b.t.rc.inDialog {
 		return
 	}
 	switch s := m.Status(); {

@@ -160,6 +160,11 @@ func TestChallengesAreAnswered(t *testing.T) {
 		if len(l.asked) != 3 || l.asked[0] != "203.0.113.1 407 INVITE sip:200@provider.example" {
 			t.Errorf("asked for %q", l.asked)
 		}
+		for _, line := range l.took { // within a dialog the callee chooses the Request-URI
+			if line != `Proxy-Authorization: Digest answer="n1"` {
+				t.Errorf("told of %q", line)
+			}
+		}
 		r.clean()
 		r.noShifts()
 	})

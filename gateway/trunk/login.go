@@ -18,7 +18,7 @@ import (
 //
 // A challenge may be of anybody behind the upstream, whom any caller can call: proxies pass it on (RFC 3261 §16.7 step 7). What
 // we answer is enough to try passwords against, so one realm alone is answered (§22.3): that of the configuration, else the one
-// of the upstream's registrar, which nobody else answers for; else the first whose answer it took.
+// of the upstream's registrar, which nobody else answers for; else the first that took its answer for two callees.
 type Account struct {
 	login Login
 
@@ -27,7 +27,11 @@ type Account struct {
 	realm  string // the only one that is answered, "" while that is not known
 	sure   bool   // by the configuration or the registrar
 	asked  string // realm of the registrar's challenge that was answered last
+	first  realmAt
 }
+
+// realmAt is the realm whose answer was taken for a Request-URI.
+type realmAt struct{ realm, uri string }
 
 // place is where a nonce is from: a server has others as a registrar.
 type place struct {
@@ -183,8 +187,9 @@ func (a *Account) Registered() {
 	}
 }
 
-// Accepted is told that a request got further with the credentials in line, which Answer or Known gave. It is the realm
-// that is the only one from now on, "" where that was known.
+// Accepted is told that a request outside a dialog got further with the credentials in line, which Answer or Known gave. It is
+// the realm that is the only one from now on, "" where that was known, or is not yet: it takes two callees in a row, or
+// one of them, called first, could have his own realm answered for good, and the upstream's no more.
 func (a *Account) Accepted(line string) (realm string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -196,7 +201,11 @@ func (a *Account) Accepted(line string) (realm string) {
 	if err != nil {
 		return ""
 	}
-	a.realm = strings.Clone(c.Realm)
+	if one := a.first; one.realm != c.Realm || one.uri == c.URI {
+		a.first = realmAt{strings.Clone(c.Realm), strings.Clone(c.URI)}
+		return ""
+	}
+	a.realm = a.first.realm
 	return a.realm
 }
 

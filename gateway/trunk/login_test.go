@@ -204,9 +204,18 @@ func TestOneRealmIsAnswered(t *testing.T) {
 	if line := a.Known(provider1, "INVITE", "sip:1@x"); line != "" {
 		t.Errorf("sent unasked: %s", line)
 	}
-	line, err := ask("INVITE", "carrier", qop)
-	if err != nil || a.Accepted("") != "" || a.Accepted(line) != "carrier" || a.Accepted(line) != "" {
-		t.Errorf("%q, %v", line, err)
+	accepted := func(realm, uri string) string {
+		line, _, err := a.Answer(provider1, response(t, 407, 1, `Proxy-Authenticate: Digest realm="`+realm+`", nonce="n"`+qop), Nothing, "INVITE", uri)
+		if err != nil {
+			t.Error(err)
+		}
+		return a.Accepted(line)
+	}
+	if a.Accepted("") != "" || accepted("evil", "sip:6@x") != "" || accepted("evil", "sip:6@x") != "" || accepted("carrier", "sip:1@x") != "" {
+		t.Error("one callee has it his way")
+	}
+	if accepted("carrier", "sip:2@x") != "carrier" || accepted("carrier", "sip:3@x") != "" {
+		t.Error("two callees do not teach the realm, once")
 	}
 	for _, c := range []struct {
 		realm, more string
