@@ -103,6 +103,15 @@ func (c *core) register(tx *transaction.Server, req *sip.Message, from *flow.Flo
 	return nil
 }
 
+// authenticate is proxy.Config.Authenticate.
+func (c *core) authenticate(req *sip.Message, from *flow.Flow) error {
+	err := c.prove(req, from)
+	if err == error(policy.ErrNoPassword) {
+		return proxy.ErrUnregistered
+	}
+	return err
+}
+
 // methods are what this server's own answers list; it passes any on.
 const methods = "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, MESSAGE, INFO, UPDATE, PRACK, REFER, SUBSCRIBE, NOTIFY, PUBLISH"
 

@@ -156,7 +156,7 @@ func (g *Gateway) wireProxy(own *own, users *digest.Table) error {
 	c.Table, c.Wheel, c.Flows, c.Keys = g.transactions, g.transactions.Wheel(), g.flows, g.keys
 	id := newIdentity(own, g.trunks, g.cfg.Upstreams, g.keys)
 	c.Router, c.Network, c.Identity, c.Terms = g.core.router, g.network, id, g.termsOf(id)
-	c.Authenticate, c.Caller, c.Bound, c.Agents = g.core.prove, own.caller, g.bound, g.relayed
+	c.Authenticate, c.Caller, c.Bound, c.Agents = g.core.authenticate, own.caller, g.bound, g.relayed
 	c.Barred, c.Again = g.core.router.barred, g.core.router.again
 	c.Branch, c.Relay, c.Finished, c.Wasted, c.Panicked = g.leave, g.relay, g.finished, g.wasted, g.panicked
 	g.proxy = proxy.New(c)

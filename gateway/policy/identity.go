@@ -45,6 +45,9 @@ type Upstreams interface {
 	MayCall(addr netip.AddrPort) bool
 }
 
+// ErrNoPassword: an upstream has the passwords of that domain, and nobody can be asked for one.
+var ErrNoPassword = sip.Refuse(403, "Forbidden: no REGISTER was accepted over this connection")
+
 // Refusals of identity. They say what to change, not what we know.
 var (
 	errFrom          = sip.Refuse(400, "Bad Request: From is no URI")
@@ -53,7 +56,6 @@ var (
 	errUnknownSource = sip.Refuse(403, "Forbidden: neither a user of ours nor a known upstream")
 	errForeignTo     = sip.Refuse(403, "Forbidden: To is no user of a domain of ours")
 	errNotFrom       = sip.Refuse(403, "Forbidden: credentials are not those of the user in From")
-	errNoPassword    = sip.Refuse(403, "Forbidden: no REGISTER was accepted over this connection")
 	errNotTo         = sip.Refuse(403, "Forbidden: credentials are not those of the user in To")
 )
 
@@ -205,7 +207,7 @@ func (i *Identity) anonymous(req *sip.Message, from *flow.Flow) error {
 
 func (i *Identity) anyone(req *sip.Message, from *flow.Flow, realm string) error {
 	if i.keeps(realm) {
-		return errNoPassword
+		return ErrNoPassword
 	}
 	user, err := i.Digest.Prove(req, from, realm)
 	if err != nil {

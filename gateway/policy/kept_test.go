@@ -23,7 +23,7 @@ func (k *keeper) MaySend(from *flow.Flow, aor string) error {
 	if from.Is(aor) {
 		return nil
 	}
-	return errNoPassword
+	return ErrNoPassword
 }
 
 const dora = "<sip:dora@example.net>"

@@ -185,20 +185,29 @@ func New(cfg Config) *Proxy {
 // Request proxies one request that the gateway has admitted (§16.2).
 func (p *Proxy) Request(tx *transaction.Server) {
 	req, from := tx.Request(), tx.Flow()
-	if err := p.request(tx, req, from); err != nil {
-		s := sip.AsStatus(err)
-		p.Counters.refuse(s.Code)
-		if s == errBadToken || s == errHalfToken {
-			p.Counters.ForgedTokens.Add(1)
-		}
-		p.refuse(tx, s)
-		p.finished(req, from, s.Code, "", time.Time{})
+	err := p.request(tx, req, from)
+	if err == error(ErrUnregistered) && p.await(tx, req, from) {
+		return
+	}
+	if err != nil {
+		p.decline(tx, req, from, err)
 	}
 }
 
+// decline answers a request that does not go on.
+func (p *Proxy) decline(tx *transaction.Server, req *sip.Message, from *flow.Flow, err error) {
+	s := sip.AsStatus(err)
+	p.Counters.refuse(s.Code)
+	if s == errBadToken || s == errHalfToken {
+		p.Counters.ForgedTokens.Add(1)
+	}
+	p.refuse(tx, req, s)
+	p.finished(req, from, s.Code, "", time.Time{})
+}
+
 // refuse leaves no state but for an INVITE within a dialog: its ACK has no To tag of ours, and would pass for one to a 2xx.
-func (p *Proxy) refuse(tx *transaction.Server, s *sip.StatusError) {
-	if tx.Method() == "INVITE" && tx.Request().ToTag() != "" && tx.Flow().Proven() {
+func (p *Proxy) refuse(tx *transaction.Server, req *sip.Message, s *sip.StatusError) {
+	if tx.Method() == "INVITE" && req.ToTag() != "" && tx.Flow().Proven() {
 		tx.Reply(&sip.Reply{Status: s.Code, Reason: s.Reason, Headers: s.Headers})
 		return
 	}
