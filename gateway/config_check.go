@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"github.com/ringway/ringway/gateway/trunk"
 	"github.com/ringway/ringway/sip"
 )
@@ -165,8 +167,40 @@ func checkStateDir(dir string) error {
 	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
-	if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
-		return fmt.Errorf("neither %s nor the directory above it exists", dir)
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("%s is a link to nothing; make the directory that it is to lead to", dir)
+	}
+	above := filepath.Dir(dir)
+	if info, err := os.Stat(above); err != nil || !info.IsDir() {
+		return fmt.Errorf("neither %s nor the directory above it exists; a start makes the last one of them alone, so make %s", dir, above)
+	}
+	probe, err := os.MkdirTemp(above, ".ringway-check")
+	if err != nil {
+		return fmt.Errorf("%s does not exist and cannot be made: %w; make it for the user that the gateway runs as, or let systemd (StateDirectory=)", dir, pathless(err))
+	}
+	return os.Remove(probe)
+}
+
+// pathless is err without the name that the caller has not chosen.
+func pathless(err error) error {
+	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// makeStateDir makes the directory where checkStateDir found the place for one.
+func makeStateDir(dir string, log zerolog.Logger) error {
+	if dir == "" {
+		return nil
+	}
+	switch err := os.Mkdir(dir, 0o700); {
+	case err == nil:
+		log.Info().Str("state_dir", dir).Msg("made, for its owner alone")
+	case !errors.Is(err, os.ErrExist):
+		if _, there := os.Stat(dir); there != nil { // else it is on what nobody writes to, and so what is in it counts
+			return err
+		}
 	}
 	return nil
 }
@@ -197,7 +231,7 @@ func (c *Config) warn(d *decoder) {
 	if c.StateDir == "" {
 		d.problem("state_dir", "not set: keys are new at each start, so calls that are up then cannot be hung up after a restart")
 	} else if _, err := os.Stat(c.StateDir); errors.Is(err, os.ErrNotExist) {
-		d.problem("state_dir", "%s does not exist yet, and a start fails without it; make it for the user that the gateway runs as, or let systemd (StateDirectory=)", c.StateDir)
+		d.problem("state_dir", "%s does not exist yet; the first start makes it (mode 0700) as the user that the gateway runs as, who has to be allowed to write to %s", c.StateDir, filepath.Dir(c.StateDir))
 	}
 	if d.leaf != nil {
 		c.warnCertificate(d)

@@ -59,13 +59,6 @@ func TestStateDirAsAtStart(t *testing.T) {
 			t.Errorf("%s: the check changed the keys", c.name)
 		}
 	}
-	cfg, err := Parse(filepath.Join(dir, "c.yaml"), []byte(aConfig+"state_dir: later\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if w := Problems(cfg.Warnings()).Error(); !strings.Contains(w, "later does not exist yet") {
-		t.Errorf("of a directory that does not exist: %s", w)
-	}
 	if os.Geteuid() == 0 {
 		return // may write anywhere
 	}
@@ -74,6 +67,55 @@ func TestStateDirAsAtStart(t *testing.T) {
 	}
 	if _, err := Parse(filepath.Join(dir, "c.yaml"), []byte(aConfig+"state_dir: locked\n")); err == nil || !strings.Contains(err.Error(), "cannot be written") {
 		t.Errorf("of a directory that cannot be written: %v", err)
+	}
+}
+
+// A state_dir that does not exist is made by the start, for its owner alone, not by the check before; one that cannot be made is said with its place in
+// the file.
+func TestStateDirIsMade(t *testing.T) {
+	dir := t.TempDir()
+	file, later := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "later")
+	cfg, err := Parse(file, []byte(aConfig+"state_dir: later\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := Problems(cfg.Warnings()).Error(); !strings.Contains(w, "c.yaml:4:12: state_dir: "+later+" does not exist yet; the first start makes it") {
+		t.Errorf("of a directory that does not exist: %s", w)
+	}
+	if left, _ := os.ReadDir(dir); len(left) != 0 {
+		t.Fatalf("the check left %v", left)
+	}
+	for range 2 {
+		if _, err := New(cfg, zerolog.Nop()); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(later); err != nil || info.Mode() != os.ModeDir|0o700 {
+			t.Errorf("made %v, %v", info, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(later, "flow.keys")); err != nil {
+		t.Error(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "nothing"), filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	bad := map[string]string{"no/such": "neither " + filepath.Join(dir, "no/such") + " nor the directory above it exists", "link": filepath.Join(dir, "link") + " is a link to nothing"}
+	if os.Geteuid() != 0 { // who may write anywhere
+		if err := os.Mkdir(filepath.Join(dir, "locked"), 0o500); err != nil {
+			t.Fatal(err)
+		}
+		bad["locked/in"] = filepath.Join(dir, "locked/in") + " does not exist and cannot be made: permission denied; make it"
+	} else if _, err := os.Stat("/proc/self"); err == nil {
+		bad["/proc/ringway"] = "/proc/ringway does not exist and cannot be made: "
+	}
+	for name, want := range bad {
+		if _, err := Parse(file, []byte(aConfig+"state_dir: "+name+"\n")); err == nil || !strings.HasPrefix(err.Error(), file+":4:12: state_dir: "+want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	cfg.StateDir = filepath.Join(dir, "gone/since")
+	if _, err := New(cfg, zerolog.Nop()); err == nil || !strings.Contains(err.Error(), "state_dir: mkdir "+cfg.StateDir) {
+		t.Errorf("a start whose directory cannot be made any more: %v", err)
 	}
 }
 

@@ -78,6 +78,9 @@ func (g *Gateway) wire(cfg *Config, log zerolog.Logger) error {
 	g.say("starting")
 	g.flows.OnPanic(g.panicked)
 	var err error
+	if err = makeStateDir(cfg.StateDir, log); err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
 	if g.keys, err = flow.OpenKeys(cfg.StateDir); err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
