@@ -124,6 +124,7 @@ func (c *Config) validateTLS(d *decoder) {
 		d.problem("tls", "%s; cert and key are a pair of PEM files", strings.TrimPrefix(err.Error(), "tls: "))
 	case pair.Leaf != nil:
 		d.leaf = pair.Leaf
+		d.leaves = append(d.leaves, leaf{"tls.cert", pair.Leaf})
 	}
 }
 
@@ -233,6 +234,7 @@ func (c *Config) warn(d *decoder) {
 	} else if _, err := os.Stat(c.StateDir); errors.Is(err, os.ErrNotExist) {
 		d.problem("state_dir", "%s does not exist yet; the first start makes it (mode 0700) as the user that the gateway runs as, who has to be allowed to write to %s", c.StateDir, filepath.Dir(c.StateDir))
 	}
+	d.warnEnds()
 	if d.leaf != nil {
 		c.warnCertificate(d)
 	}
@@ -296,10 +298,25 @@ func warnLogin(d *decoder, g *trunk.Group) {
 	}
 }
 
-func (c *Config) warnCertificate(d *decoder) {
-	if now := time.Now(); now.After(d.leaf.NotAfter) {
-		d.problem("tls.cert", "expired on %s", d.leaf.NotAfter.Format(time.DateOnly))
+// leaf is a certificate that a key names.
+type leaf struct {
+	path string
+	cert *x509.Certificate
+}
+
+// warnEnds has the ends of certificates told before calls fail for them.
+func (d *decoder) warnEnds() {
+	for _, l := range d.leaves {
+		switch ends := l.cert.NotAfter; ageOf(ends) {
+		case ended:
+			d.problem(l.path, "expired on %s", ends.Format(time.DateOnly))
+		case endsSoon:
+			d.problem(l.path, "expires on %s; a new one in its files is used without a restart", ends.Format(time.DateOnly))
+		}
 	}
+}
+
+func (c *Config) warnCertificate(d *decoder) {
 	if name := c.Domains[0].Name; !coversAny(d.leaf, c) {
 		d.problem("tls.cert", "is for %s, and for neither %s nor an advertised name", strings.Join(d.leaf.DNSNames, ", "), name)
 	}

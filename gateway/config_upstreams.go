@@ -282,8 +282,10 @@ func (d *decoder) validateHop(path string, g *trunk.Group, i int) {
 	case (s.Cert == "") != (s.Key == ""):
 		d.problem(path+".tls", "cert and key are a pair; one of them is missing")
 	case s.Cert != "":
-		if _, err := tls.LoadX509KeyPair(s.Cert, s.Key); err != nil {
+		if pair, err := tls.LoadX509KeyPair(s.Cert, s.Key); err != nil {
 			d.problem(path+".tls", "%s; cert and key are a pair of PEM files", strings.TrimPrefix(err.Error(), "tls: "))
+		} else if pair.Leaf != nil {
+			d.leaves = append(d.leaves, leaf{path + ".tls.cert", pair.Leaf})
 		}
 	}
 	if s.CA != "" {

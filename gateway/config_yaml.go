@@ -64,6 +64,7 @@ type decoder struct {
 	doubts  []doubt           // warnings found on the way
 	foreign Problems          // lines of the users file that are of no use
 	leaf    *x509.Certificate // of tls.cert
+	leaves  []leaf            // of it and of hops
 }
 
 // place is where the value of a key stands.

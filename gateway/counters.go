@@ -91,7 +91,7 @@ func (g *Gateway) Snapshot() admin.Snapshot {
 	for _, st := range g.trunks.State() {
 		s.Upstreams = append(s.Upstreams, admin.Upstream{Name: st.Upstream, Hop: st.Hop, Up: st.Usable(), Calls: st.Calls, Downs: st.Downs, Probe: st.Probe})
 	}
-	s.CertificateEnds, s.CertificateFailed = g.certificates()
+	s.CertificateEnds, s.CertificateFailed = g.certificateFigures()
 	g.fill(&s, &t)
 	return s
 }

@@ -55,7 +55,7 @@ type Gateway struct {
 	flood         *policy.Flood
 	count         counters
 	admin         *adminServer
-	certificate   *certificate // nil: no TLS
+	certificates  []*certificate // of listeners and hops
 
 	ready chan struct{}
 	state atomic.Pointer[string] // why not ready; "" when it is
@@ -246,7 +246,7 @@ func (g *Gateway) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	parts := []func(context.Context) error{
-		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.registrations.run, g.admin.run, g.rotateKeys, newMemory().run, g.certificate.watch,
+		g.transactions.Run, g.registrar.Run, g.trunks.Run, g.transports.Run, g.web.Run, g.registrations.run, g.admin.run, g.rotateKeys, newMemory().run, g.watchCertificates,
 	}
 	ended := make(chan error, len(parts))
 	var running sync.WaitGroup

@@ -18,7 +18,7 @@ func (g *Gateway) wireTransports() error {
 		if cert, err = transport.LoadCertificate(c.Cert, c.Key); err != nil {
 			return err
 		}
-		g.certificate = &certificate{Certificate: cert, log: g.log}
+		g.watchCertificate(cert, c.Key, "tls")
 	}
 	var clients *x509.CertPool
 	if ca := g.cfg.TLS.ClientCA; ca != "" {
@@ -65,9 +65,13 @@ func (g *Gateway) loadHopTLS() error {
 			if t == nil {
 				continue
 			}
+			path := fmt.Sprintf("upstreams.%s.hops[%d].tls", g.cfg.Upstreams[i].Name, j)
 			c, err := transport.LoadClientTLS(t.CA, t.Cert, t.Key)
 			if err != nil {
-				return fmt.Errorf("upstreams.%s.hops[%d].tls: %w", g.cfg.Upstreams[i].Name, j, err)
+				return fmt.Errorf("%s: %w", path, err)
+			}
+			if own := c.Certificate(); own != nil {
+				g.watchCertificate(own, t.Key, path)
 			}
 			g.hopTLS[t] = c
 		}

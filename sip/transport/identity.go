@@ -38,6 +38,9 @@ func LoadClientTLS(ca, cert, key string) (*ClientTLS, error) {
 	return t, nil
 }
 
+// Certificate is what we show there, nil for none.
+func (t *ClientTLS) Certificate() *Certificate { return t.cert }
+
 // LoadRoots reads the certificates of a PEM file.
 func LoadRoots(file string) (*x509.CertPool, error) {
 	text, err := os.ReadFile(file)
