@@ -62,14 +62,8 @@ async function through(s, caller, callee) {
 
 // rung has FreeSWITCH call a browser, with what a number gives, until it rings there.
 async function rung(s, client, number) {
-  const uuid = await s.pbx.freeswitch.calls(s.pbx.contact(client.user), number);
-  return { uuid, into: await client.incoming() };
-}
-
-// leg is FreeSWITCH's side of a call that a browser began.
-async function leg(s, client) {
-  const [uuid] = await s.pbx.freeswitch.channels(client.user, 'inbound');
-  return uuid;
+  const call = await s.pbx.freeswitch.calls(s.pbx.contact(client.user), number);
+  return { call, into: await client.incoming() };
 }
 
 // over hangs up, and wants FreeSWITCH to have known of the call.
@@ -89,15 +83,16 @@ for (const mode of modes) {
       await alice.act('unhold');
       await alice.hears(alice);
       await over(alice);
+      assert.deepEqual(await alice.messages('<', 'SIP/2.0 422'), []); // its least session is longer than JsSIP's
     });
 
     behind(mode, `it calls ${a}, which hears a tone until FreeSWITCH hangs up`, async (s, freeswitch) => {
       const alice = await s.open('alice', a);
-      const { uuid } = await rung(s, alice, '9197');
+      const { call } = await rung(s, alice, '9197');
       await alice.answer();
       await alice.state('up');
       await alice.hears(it);
-      await freeswitch.hangup(uuid);
+      await freeswitch.hangup(call);
       const { end } = await alice.state('ended');
       assert.equal(end.by, 'remote');
       assert.match(end.reason, /^Q\.850;cause=16/);
@@ -137,7 +132,7 @@ for (const mode of modes) {
       const alice = await s.open('alice', a);
       await up(alice, '9196');
       await alice.hears(alice);
-      await freeswitch.api(`uuid_transfer ${await leg(s, alice)} 9197`);
+      await freeswitch.api(`uuid_transfer ${await freeswitch.begun(alice.user)} 9197`);
       await alice.hears(it);
       await over(alice);
       const first = await up(alice, '608'); // to echo, by REFER
@@ -150,7 +145,7 @@ for (const mode of modes) {
       const alice = await s.open('alice', a);
       await up(alice, '9196');
       await alice.hears(alice);
-      const uuid = await leg(s, alice);
+      const uuid = await freeswitch.begun(alice.user);
       for (const [n, event] of ['hold', 'talk'].entries()) {
         await freeswitch.api(`uuid_phone_event ${uuid} ${event}`);
         await alice.saw('<', 'NOTIFY', n + 1);
@@ -169,10 +164,13 @@ for (const mode of modes) {
       }
       await alice.when((host) => host.last().dtmf.join('') === '427');
       await over(alice, first);
-      const id = await up(alice, '615');
-      await alice.when((host, id) => host.last(id).pc.connectionState === 'connected', id);
-      await alice.act('tones', { id, args: ['831'] });
-      await alice.hears(it, id);
+      for (const how of ['dtmf', 'tones']) { // here FreeSWITCH has not said that it wants INFO
+        const id = await up(alice, '615');
+        await alice.when((host, id) => host.last(id).pc.connectionState === 'connected', id);
+        for (const args of how === 'tones' ? [['831']] : [['8'], ['3'], ['1']]) await alice.act(how, { id, args });
+        await alice.hears(it, id);
+        await over(alice, id);
+      }
     });
 
     behind(mode, `${a}, ${b} and ${a} meet in a conference`, async (s) => {
@@ -214,15 +212,16 @@ for (const mode of modes) {
       await over(alice);
     });
 
-    behind(mode, `${a} loses its WebSocket in a call, and FreeSWITCH hangs up; the next call rings once`, async (s, freeswitch) => {
+    behind(mode, `${a} loses its WebSocket in a call, and FreeSWITCH hangs up${mode === 'relay' ? '' : '; the next call rings once'}`, async (s, freeswitch) => {
       const alice = await s.open('alice', a);
-      const { uuid } = await rung(s, alice, '9197');
+      const { call } = await rung(s, alice, '9197');
       await alice.answer();
       await alice.hears(it);
       await alice.cut();
-      await freeswitch.hangup(uuid);
+      await freeswitch.hangup(call);
       assert.equal((await alice.state('ended')).end.by, 'remote');
       await alice.registered();
+      if (mode === 'relay') return; // FreeSWITCH keeps a contact for each Path, and rings both: hence alias in configs/freeswitch.yaml
       const rang = (await alice.messages('<', 'INVITE')).length;
       const next = await rung(s, alice, '9197');
       await alice.answer();
@@ -295,14 +294,81 @@ function away(mode, a, b) {
     await through(s, alice, bob);
   }, { own: {}, limit: 120_000 });
 
-  behind(mode, `it stops while ${a} is in a call: new ones are 503, not gone for good`, async (s, freeswitch) => {
+  // While it stops it answers 410 to all that is new, which would say that the callee, or the user, is gone for good.
+  behind(mode, `it stops while ${a} is in a call: what is new hears 503`, async (s, freeswitch) => {
     const [alice, bob] = await s.two(a, b);
     await up(alice, '9196');
     await alice.hears(alice);
     const gone = freeswitch.term();
     const { end } = await bob.state('ended', await bob.call('9196'));
     assert.deepEqual([end.by, end.status], ['remote', 503]);
+    if (mode !== 'trunk') {
+      const carol = await s.tab('carol', b);
+      assert.equal(await carol.when((host) => host.status.refused?.status), 503);
+    }
     assert.equal((await alice.state('ended', null, 30_000)).end.by, 'remote');
     await gone;
   }, { own: {}, limit: 120_000 });
+
+  behind(mode, `it stops, and another takes ${a} and the calls of ${b}`, async (s, freeswitch) => {
+    const [alice, bob] = await s.two(a, b);
+    await up(alice, '9196');
+    await alice.hears(alice);
+    const gone = freeswitch.term();
+    await bob.cut();
+    await bob.registered();
+    const call = await up(bob, '9196');
+    await bob.hears(bob, call);
+    assert.equal((await alice.state('ended', null, 30_000)).end.by, 'remote');
+    await gone;
+    await alice.cut();
+    await alice.registered();
+    s.pbx.freeswitch = s.pbx.spare;
+    const { into } = await rung(s, alice, '9197');
+    await alice.answer();
+    await alice.hears(it, into);
+    await over(alice, into);
+  }, { own: { spare: true }, limit: 150_000 });
+
+  if (mode === 'trunk') return trusted(a);
+
+  behind(mode, `a tab of ${a} is gone without a word: what it had registered does not ring along`, async (s, freeswitch) => {
+    const first = await s.open('alice', a);
+    await first.page.close();
+    const again = await s.open('alice', a);
+    const { into, call } = await rung(s, again, '9197');
+    await again.answer();
+    await again.hears(it, into);
+    await freeswitch.hangup(call);
+    assert.equal((await again.state('ended', into)).end.by, 'remote');
+    assert.equal((await again.messages('<', 'INVITE')).length, 1);
+  });
+
+  if (mode === 'alias' || a !== 'jssip') return;
+
+  // JsSIP registers again 5 s before it has to, SIP.js is told to do so at half of the time.
+  behind(mode, 'it starts anew without its memory: both libraries are reachable after a refresh', async (s, freeswitch) => {
+    const half = { refreshFrequency: 50 };
+    const [alice, bob] = await Promise.all([s.open('alice', 'jssip', half), s.open('bob', 'sipjs', half)]);
+    await freeswitch.crash();
+    await freeswitch.forget();
+    await freeswitch.again();
+    for (const client of [alice, bob]) {
+      const known = async () => (await freeswitch.api('sofia status profile users reg')).includes(`${client.user}@`);
+      await freeswitch.until(client.user, known);
+    }
+    await through(s, alice, bob);
+  }, { own: { settings: { relay_expires: '30s' } }, limit: 150_000 });
+}
+
+// Where callers need no password, the credentials that a browser gave the gateway would draw 407.
+function trusted(a) {
+  behind('trunk', `${a} calls a profile that asks nobody for a password`, async (s) => {
+    const alice = await s.open('alice', a);
+    for (const _ of [1, 2]) {
+      const call = await up(alice, '9196');
+      await alice.hears(alice, call);
+      await over(alice, call);
+    }
+  }, { own: { open: true }, limit: 90_000 });
 }

@@ -27,9 +27,9 @@ let hosts = 0;
 
 // startPBX gives { mode, gateway, freeswitch, number, contact, stop }. With mode "trunk" the gateway keeps the users
 // ({ name: password }), and one password lets it in; with "relay" FreeSWITCH keeps them and finds them by their Paths, with
-// "alias" by contacts of the gateway's. settings are of the gateway, upstream is of its upstream; spare is a second
-// FreeSWITCH, for when the first is away; vars are for testdata/freeswitch.
-export async function startPBX({ mode, users, settings = {}, upstream = {}, spare = false, vars = {} }) {
+// "alias" by contacts of the gateway's. settings are of the gateway, upstream is of its upstream; with spare there is a
+// second FreeSWITCH, for when the first is away, with open calls need no password there; vars are for testdata/freeswitch.
+export async function startPBX({ mode, users, settings = {}, upstream = {}, spare = false, open = false, vars = {} }) {
   if (!binary) throw new Error(`no bin/freeswitch in FS_PREFIX=${prefix}`);
   const own = Array.from({ length: spare ? 2 : 1 }, () => `127.73.0.${++hosts}`);
   const ports = await Promise.all(own.map((ip) => freePorts(ip, 3)));
@@ -40,9 +40,10 @@ export async function startPBX({ mode, users, settings = {}, upstream = {}, spar
       ...(relay && { domain: undefined, domains: { [domain]: { registrar: 'pbx' } } }),
       upstreams: {
         pbx: {
-          hops: own.map((ip, i) => `sip:${ip}:${ports[i][0]};transport=tcp`),
+          hops: own.map((ip, i) => `sip:${ip}:${ports[i][open ? 1 : 0]};transport=tcp`),
           health: 'off',
-          ...(relay ? { contact: mode === 'alias' ? 'alias' : 'path' } : { login: { user: 'ringway', password: 'trunk-secret' } }),
+          ...(relay && { contact: mode === 'alias' ? 'alias' : 'path' }),
+          ...(!relay && !open && { login: { user: 'ringway', password: 'trunk-secret' } }),
           ...upstream,
         },
       },
@@ -56,6 +57,7 @@ export async function startPBX({ mode, users, settings = {}, upstream = {}, spar
     mode,
     gateway,
     freeswitch: all[0],
+    spare: all[1],
     // number is how one dials a user by way of FreeSWITCH, contact how FreeSWITCH does.
     number: (user) => (relay ? user : `3${user}`),
     contact: (user) => (relay ? `user/${user}@${domain}` : `{media_webrtc=true}sofia/gateway/ringway/${user}`),
@@ -82,8 +84,8 @@ async function startFreeSWITCH({ ip, ports: [port, open, events], gateway, users
   let exited;
   let said = ''; // before it has a log
   const freeswitch = { dir };
-  // again starts it on the same files; crash ends it without a word to anybody, shutdown as its console does, which takes
-  // as long as calls are up.
+  // again starts it on the same files; crash ends it without a word to anybody, term asks it to stop, which takes
+  // 10 s and more while calls are up, and forget has it know no registration when it starts again.
   freeswitch.again = async () => {
     child = spawn(binary, args, { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => { said = (said + text).slice(-4000); });
@@ -155,24 +157,23 @@ async function control(ip, port, exited) {
   await until('its profiles', async () => (await api('sofia status')).split('RUNNING').length === 3 && (await api('status')).includes('is ready'));
   let count = 0;
   return {
-    ask,
     api,
     until,
 
-    // channels are those of a user's calls; direction is inbound, which the user began, or outbound.
-    async channels(user, direction) {
-      const { rows = [] } = JSON.parse(await api('show channels as json'));
-      return rows.filter((row) => row.direction === direction && new RegExp(`/${user}(@|$)`).test(row.name)).map((row) => row.uuid);
+    // begun is FreeSWITCH's side of a call that a user began.
+    async begun(user) {
+      const { rows } = JSON.parse(await api('show channels as json'));
+      return rows.find((row) => row.direction === 'inbound' && row.name.includes(`/${user}@`)).uuid;
     },
 
-    // calls has FreeSWITCH call, and the one who answers gets what the number gives.
+    // calls has FreeSWITCH call, wherever the callee is registered, and the one who answers gets what the number gives.
     async calls(contact, number) {
-      const uuid = `00000000-0000-4000-8000-${String(++count).padStart(12, '0')}`;
-      await ask(`bgapi originate {origination_uuid=${uuid},origination_caller_id_number=200}${contact} ${number} XML default`);
-      return uuid;
+      const call = String(200 + ++count);
+      await ask(`bgapi originate {test_call=${call},origination_caller_id_number=${call}}${contact} ${number} XML default`);
+      return call;
     },
 
-    hangup: (uuid) => api(`uuid_kill ${uuid}`),
+    hangup: (call) => api(`hupall NORMAL_CLEARING test_call ${call}`),
 
     // tells is an event that another of its modules would send.
     tells: (name, keys) => ask(`sendevent ${name}\n${Object.entries(keys).map(([key, value]) => `${key}: ${value}`).join('\n')}`),
