@@ -28,7 +28,13 @@ type Account struct {
 	sure   bool   // by the configuration or the registrar
 	asked  string // realm of the registrar's challenge that was answered last
 	first  realmAt
+	strays int    // challenges of other realms for different Request-URIs since the last answer of ours was taken
+	stray  string // Request-URI of the last
 }
+
+// maxStrays is how many callees ask for another realm, with nobody that asks for ours, until we know as little as at the start: the
+// upstream has a new one.
+const maxStrays = 4
 
 // realmAt is the realm whose answer was taken for a Request-URI.
 type realmAt struct{ realm, uri string }
@@ -122,6 +128,9 @@ func (a *Account) Known(at netip.AddrPort, method, uri string) string {
 // to be given when that is challenged too. ErrRefused: the credentials are wrong.
 func (a *Account) Answer(at netip.AddrPort, resp *sip.Message, tried Tried, method, uri string) (line string, next Tried, err error) {
 	ch, field, err := a.choose(resp, method == "REGISTER")
+	if errors.Is(err, ErrOtherRealm) {
+		a.strayed(uri)
+	}
 	if err != nil {
 		return "", 0, err
 	}
@@ -193,7 +202,7 @@ func (a *Account) Registered() {
 func (a *Account) Accepted(line string) (realm string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.realm != "" {
+	if a.strays = 0; a.realm != "" {
 		return ""
 	}
 	_, value, _ := strings.Cut(line, ": ")
@@ -207,6 +216,19 @@ func (a *Account) Accepted(line string) (realm string) {
 	}
 	a.realm = a.first.realm
 	return a.realm
+}
+
+// strayed is a challenge of another realm than what two callees have taught.
+func (a *Account) strayed(uri string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.sure || uri == a.stray {
+		return
+	}
+	a.stray = strings.Clone(uri)
+	if a.strays++; a.strays >= maxStrays {
+		a.realm, a.first, a.strays, a.stray = "", realmAt{}, 0, ""
+	}
 }
 
 // choose is the first challenge of resp that we can answer (RFC 8760 §2.3: the server lists them in its order of

@@ -271,3 +271,47 @@ func TestRegistrarsNonces(t *testing.T) {
 		}
 	}
 }
+
+// A realm that two callees have taught is not for ever: an upstream that has a new one asks for that whoever is called. One callee
+// who asks for his, however often, and any number with an answer of ours taken between, change nothing.
+func TestLearntRealmIsForgotten(t *testing.T) {
+	a := NewAccount(&Login{User: "u", Password: "p"})
+	ask := func(realm string, callee int) error {
+		line, _, err := a.Answer(provider1, response(t, 407, 1, `Proxy-Authenticate: Digest realm="`+realm+`", nonce="n", qop="auth"`), Nothing, "INVITE", fmt.Sprintf("sip:%d@x", callee))
+		if err == nil {
+			a.Accepted(line)
+		}
+		return err
+	}
+	for callee := range 2 {
+		if err := ask("old", callee); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 * maxStrays {
+		if ask("evil", 6) == nil {
+			t.Fatal("one callee has his realm answered")
+		}
+	}
+	for callee := range 3 * maxStrays {
+		if err := ask("new", callee); err == nil {
+			t.Fatal("an answer between says that the realm is right")
+		}
+		if err := ask("old", callee); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for callee := range maxStrays {
+		if ask("new", callee) == nil {
+			t.Fatal("so soon")
+		}
+	}
+	for callee := range 3 {
+		if err := ask("new", callee); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ask("old", 9) == nil {
+		t.Error("the old realm is answered still")
+	}
+}
