@@ -63,7 +63,8 @@ func (p *Proxy) mayBe(req *sip.Message, from *flow.Flow, r *route) error {
 			}
 		}
 	}
-	if err := p.Agents.Bare(req, from, r.dstName, known); err != nil {
+	himself := known && (!begins(method) || sameAddress(p.calls.addressOf(req), req.Value(sip.From)))
+	if err := p.Agents.Bare(req, from, r.dstName, himself); err != nil {
 		return err
 	}
 	if !known && (begins(method) || method == "NOTIFY") {
@@ -140,6 +141,30 @@ func (t *callTable) has(req *sip.Message) bool {
 		}
 	}
 	return false
+}
+
+// addressOf is what the sender of a request is called in its dialog, tag and all; "" where that is not noted.
+func (t *callTable) addressOf(req *sip.Message) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := t.calls[t.key(req.CallID(), req.FromTag(), req.ToTag())]
+	switch {
+	case c == nil:
+		return ""
+	case req.FromTag() == c.FromTag:
+		return c.Caller.Address
+	}
+	return c.Callee.Address
+}
+
+// sameAddress reports whether two values of From or To name the same user; "" is anybody.
+func sameAddress(one, other string) bool {
+	if one == "" || one == other {
+		return true
+	}
+	a, err := addrOf(one)
+	b, err2 := addrOf(other)
+	return err == nil && err2 == nil && sameTarget(a, b)
 }
 
 // subscription is the key of the dialog of a SUBSCRIBE or NOTIFY, the same whichever side sends.

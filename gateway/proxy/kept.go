@@ -23,8 +23,8 @@ type Agents interface {
 	// ByContact is asked for a request within a dialog that shows no route set of ours: whom its
 	// Request-URI stands for, to.Name and to.Flow, or the upstream whose server it is.
 	ByContact(req *sip.Message, from *flow.Flow) (to flow.Token, upstream string, known bool, err error)
-	// Bare is told of what ByContact has found to be a user's, for an upstream; known: its dialog is. The error refuses it: its
-	// From is not of that flow.
+	// Bare is told of what ByContact has found to be a user's, for an upstream; known: its dialog is, and From is the one
+	// there. The error refuses it: its From is not of that flow.
 	Bare(req *sip.Message, from *flow.Flow, upstream string, known bool) error
 	// ServiceRoute is what the registrar of the user who has sent a request out of a dialog wants it to pass (RFC 3608), which
 	// the target that is found for it is given anyhow; nil for nothing.
