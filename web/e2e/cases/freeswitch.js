@@ -249,7 +249,11 @@ function lamps(mode, a, b) {
     const waits = (is) => freeswitch.tells('MESSAGE_WAITING', {
       'MWI-Messages-Waiting': is, 'MWI-Message-Account': `sip:${box}@example.test`, 'MWI-Voice-Message': is === 'yes' ? '1/0 (0/0)' : '0/1 (0/0)',
     });
-    await watches(alice, box, ['message-summary', 'application/simple-message-summary']);
+    const watching = watches(alice, box, ['message-summary', 'application/simple-message-summary']);
+    await alice.saw('<', 'SIP/2.0 202');
+    await waits('no'); // there is no mod_voicemail, and so no first NOTIFY, without which SIP.js gives up
+    await watching;
+    await shows(alice, box, 'no');
     await waits('yes');
     await shows(alice, box, 'yes');
     await alice.cut(); // what it watches outlives the connection
