@@ -117,8 +117,8 @@ func (b *bucket) finish(conds []*condition) {
 
 // lists are the rules that can fit a request, each list ascending.
 type lists struct {
-	n  int
-	of [maxLists + maxExtra]list
+	of   []list // within its capacity: an array of the caller's
+	full bool   // there were more
 
 	ix    *index
 	facts *Facts
@@ -126,10 +126,11 @@ type lists struct {
 	extra int // of those are of lists that were split
 }
 
-// maxLists is how many there are where none is split.
+// maxLists is how many there are where none is split. Few have more than fewLists, and clearing room for all costs more than the decision.
 const (
 	maxLists = 2 * (maxKey + 1 + 2*maxAutomata)
 	maxExtra = 2 * maxOfSplit
+	fewLists = 8
 )
 
 type list struct {
@@ -152,9 +153,17 @@ func (l *lists) add(rules []int32, s sure) {
 			return
 		}
 	}
-	if len(rules) > 0 {
-		l.of[l.n] = list{rules, s}
-		l.n++
+	l.put(rules, s)
+}
+
+func (l *lists) put(rules []int32, s sure) {
+	switch n := len(l.of); {
+	case len(rules) == 0:
+	case n == cap(l.of):
+		l.full = true
+	default:
+		l.of = l.of[:n+1]
+		l.of[n] = list{rules, s}
 	}
 }
 
@@ -164,16 +173,13 @@ func (l *lists) addSplit(of split, s sure) {
 	if methods[1] == anyMethod {
 		methods = methods[:1]
 	}
-	before := l.n
+	before := len(l.of)
 	for _, source := range l.asked.sources[:l.asked.n] {
 		for _, method := range methods {
-			if rules := of[kind{source, method}]; len(rules) > 0 {
-				l.of[l.n] = list{rules, s}
-				l.n++
-			}
+			l.put(of[kind{source, method}], s)
 		}
 	}
-	l.extra += max(l.n-before-1, 0)
+	l.extra += max(len(l.of)-before-1, 0)
 }
 
 func (b *bucket) collect(l *lists, f *Facts) {
@@ -195,11 +201,11 @@ func (a *automata) collect(l *lists, subject string, s sure) {
 
 // lowest is the list with the lowest rule, nil when all are empty.
 func (l *lists) lowest() *list {
-	if l.n == 0 {
+	if len(l.of) == 0 {
 		return nil
 	}
 	best := &l.of[0]
-	for i := 1; i < l.n; i++ {
+	for i := 1; i < len(l.of); i++ {
 		if of := &l.of[i]; of.rules[0] < best.rules[0] {
 			best = of
 		}
@@ -210,19 +216,40 @@ func (l *lists) lowest() *list {
 // drop takes the first rule off one of the lists.
 func (l *lists) drop(of *list) {
 	if of.rules = of.rules[1:]; len(of.rules) == 0 {
-		l.n--
-		*of = l.of[l.n]
+		last := len(l.of) - 1
+		*of = l.of[last]
+		l.of = l.of[:last]
 	}
 }
 
 // first is the first rule that fits, -1 for none.
 func (ix *index) first(f *Facts) int {
-	l := lists{ix: ix, facts: f}
-	ix.any.collect(&l, f)
+	var room [fewLists]list
+	l := lists{of: room[:0], ix: ix, facts: f}
+	i := ix.lowest(&l, f)
+	if l.full {
+		return ix.firstOfMany(f)
+	}
+	return i
+}
+
+//go:noinline
+func (ix *index) firstOfMany(f *Facts) int {
+	var room [maxLists + maxExtra]list
+	l := lists{of: room[:0], ix: ix, facts: f}
+	return ix.lowest(&l, f)
+}
+
+// lowest is the first rule of l that fits, once they are there; what it says is void where l is full.
+func (ix *index) lowest(l *lists, f *Facts) int {
+	ix.any.collect(l, f)
 	if len(ix.domains) > 0 {
 		if b := ix.domains[hostKey(f.Domain)]; b != nil {
-			b.collect(&l, f)
+			b.collect(l, f)
 		}
+	}
+	if l.full {
+		return -1
 	}
 	method := ix.methods.bit(f.Method)
 	for of := l.lowest(); of != nil; of = l.lowest() {

@@ -122,3 +122,34 @@ func TestManyNetworksAround(t *testing.T) {
 		t.Errorf("goes by %v", d)
 	}
 }
+
+// More lists than most requests have: each beginning of the number has rules of its own, in a domain and in any.
+func TestDecideAmongManyLists(t *testing.T) {
+	const number = "+493012345678901"
+	var rules []Rule
+	for n := 1; n <= len(number); n++ {
+		for _, domain := range []string{"", "example.com"} {
+			for i := range 2 * splitOver {
+				m := Match{Prefix: number[:n], Domain: domain, Method: []string{"MESSAGE"}}
+				if i%2 == 0 {
+					m.Method, m.Header = []string{"INVITE"}, []HeaderMatch{{"X-Class", "gold"}}
+				}
+				rules = append(rules, Rule{To: "pbx", Match: m})
+			}
+		}
+	}
+	for _, last := range []Match{{Prefix: "+49"}, {Prefix: number}, {Prefix: number[:9], Domain: "example.com"}} {
+		table, _ := Compile(append(rules[:len(rules):len(rules)], Rule{To: "pbx", Match: last}))
+		f := &Facts{Method: "INVITE", Domain: "example.com", User: number, Source: Source{Transport: sip.WSS}}
+		if r := table.Decide(f); r == nil || r.Index != len(rules) {
+			t.Errorf("%+v: %+v", last, r)
+		}
+		if n := testing.AllocsPerRun(10, func() { table.Decide(f) }); n != 0 {
+			t.Errorf("%+v: %v allocations", last, n)
+		}
+		f.Domain = "example.net"
+		if r := table.Decide(f); (r == nil) != (last.Domain != "") {
+			t.Errorf("elsewhere, %+v: %+v", last, r)
+		}
+	}
+}
