@@ -48,7 +48,7 @@ func (l *live) robot(at netip.AddrPort, status int, headers ...string) {
 // setUp is how long a call takes from INVITE to 200.
 func (l *live) setUp(alice *phone) time.Duration {
 	start := time.Now()
-	alice.Request("INVITE", "200", body(sdp("offer", 600)))
+	l.dial(alice)
 	alice.want("200 INVITE")
 	took := time.Since(start)
 	alice.InDialog("ACK")

@@ -15,7 +15,7 @@ import (
 // the operator's word, in from: the DNS's is not believed.
 func (l *live) named(d *dnstest.Server, hop string) {
 	l.t.Helper()
-	l.start(group(fmt.Sprintf("health: off, from: [ 127.70.%d.0/24 ]", l.net), hop) + fmt.Sprintf("resolver: { servers: [ %q ], timeout: 500ms }\n", d.Addr()))
+	l.start(group(fmt.Sprintf("health: off, from: [ %s/24 ]", l.addr(0)), hop) + fmt.Sprintf("resolver: { servers: [ %q ], timeout: 500ms }\n", d.Addr()))
 }
 
 // knows waits until the upstream has exactly these addresses, in this order.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -88,10 +89,16 @@ func (l *live) talk(alice *phone) netip.AddrPort {
 	return l.hangUp(alice, l.pickedUp(alice))
 }
 
-// pickedUp has a phone call a number, and returns who answered.
+// dial has a phone call a number that nobody has called yet: what one callee refuses says little of a server.
+func (l *live) dial(alice *phone) {
+	l.dialled++
+	alice.Request("INVITE", strconv.Itoa(200+l.dialled), body(sdp("offer", 600)))
+}
+
+// pickedUp has a phone call a number, another one each time, and returns who answered.
 func (l *live) pickedUp(alice *phone) netip.AddrPort {
 	l.t.Helper()
-	alice.Request("INVITE", "200", body(sdp("offer", 600)))
+	l.dial(alice)
 	m := alice.next("200 INVITE")
 	for what(m) == "180 INVITE" {
 		m = alice.next("200 INVITE")

@@ -32,7 +32,7 @@ const password = "secret"
 type live struct {
 	t    testing.TB
 	g    *gateway.Gateway
-	net  int            // third octet of its addresses
+	net  int            // in the second and third octet of its addresses
 	sip  netip.AddrPort // UDP and TCP
 	ws   netip.AddrPort
 	sip6 netip.AddrPort // the same over IPv6, where a test listens there
@@ -40,6 +40,8 @@ type live struct {
 	more []string       // URLs of further listeners
 	log  *logs
 	stop func()
+
+	dialled int // numbers that phones have called
 }
 
 // logs is what the gateway said, for a test that fails.
@@ -71,7 +73,7 @@ func newNet(t testing.TB) *live {
 
 // addr is an address of the test's network; 70 is the gateway's.
 func (l *live) addr(host int) netip.Addr {
-	return netip.AddrFrom4([4]byte{127, 70, byte(l.net), byte(host)})
+	return netip.AddrFrom4([4]byte{127, byte(70 - l.net>>8), byte(l.net), byte(host)})
 }
 
 // free is a port that neither UDP nor TCP uses at an address.

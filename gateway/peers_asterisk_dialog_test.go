@@ -342,7 +342,11 @@ func pbxReconnectRinging(c *pbxCase) {
 	alice.want("INVITE")
 	alice.Reply(180, "", "INVITE")
 	alice.cut()
-	c.back(alice)
+	c.reconnect(alice)
+	alice.Register(600)
+	alice.want("401 REGISTER")
+	alice.want("INVITE") // again: a page may have forgotten it with its socket
+	alice.want("200 REGISTER")
 	alice.Reply(200, "", "INVITE", body(accepts(c.t)))
 	alice.want("ACK")
 	alice.hangsUp()
