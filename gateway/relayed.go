@@ -191,8 +191,8 @@ func agents(all ...relay.Binding) []proxy.Target {
 }
 
 // ByPath is proxy.Agents.
-func (r *relayed) ByPath(req *sip.Message, from *flow.Flow, name flow.Name) (known bool, err error) {
-	return r.Relay.ByPath(from.Upstream(), name, req.RequestURI())
+func (r *relayed) ByPath(req *sip.Message, from *flow.Flow, to flow.Token) (known bool, err error) {
+	return r.Relay.ByPath(from.Upstream(), to.Name, to.Flow, req.RequestURI())
 }
 
 // ByContact is proxy.Agents: in dialogs of those who lose the route set.
@@ -253,7 +253,7 @@ func (c *core) qualify(tx *transaction.Server, req *sip.Message, u *sip.URI) (an
 	if up == "" || req.Has(sip.Require) || !c.relayed.IsRegistrar(up) {
 		return false, nil
 	}
-	name, ok := c.relayed.pathOf(req)
+	to, ok := c.relayed.pathOf(req)
 	awaited := !ok && c.own.Own(u.Host, u.Port) && c.relayed.Awaited(up, u.User)
 	if !ok && !awaited {
 		return false, nil
@@ -262,11 +262,11 @@ func (c *core) qualify(tx *transaction.Server, req *sip.Message, u *sip.URI) (an
 		return false, err
 	}
 	if !awaited {
-		known, err := c.relayed.Relay.ByPath(up, name, req.RequestURI())
+		known, err := c.relayed.ByPath(req, tx.Flow(), to)
 		if !known || err != nil {
 			return false, err
 		}
-		if !c.proxy.Reachable([]proxy.Target{{Name: name}}) && !c.relayed.Awaits(up, name, req.RequestURI()) {
+		if !c.proxy.Reachable([]proxy.Target{{Name: to.Name}}) && !c.relayed.Awaits(up, to.Name, req.RequestURI()) {
 			return false, errAway
 		}
 	}
@@ -275,24 +275,23 @@ func (c *core) qualify(tx *transaction.Server, req *sip.Message, u *sip.URI) (an
 }
 
 // pathOf is whom the only Route of a request leads to, when that is a Path of ours.
-func (r *relayed) pathOf(req *sip.Message) (name flow.Name, ok bool) {
+func (r *relayed) pathOf(req *sip.Message) (to flow.Token, ok bool) {
 	routes := 0
 	for v := range req.Values(sip.Route) {
 		if routes++; routes > 1 {
-			return name, false
+			return to, false
 		}
 		a, err := sip.ParseNameAddr(v)
 		if err != nil {
-			return name, false
+			return to, false
 		}
 		u, err := sip.ParseURI(a.URI)
 		if err != nil || !r.own.Own(u.Host, u.Port) {
-			return name, false
+			return to, false
 		}
-		t, signed := r.keys.Verify(u.User)
-		name, ok = t.Name, signed
+		to, ok = r.keys.Verify(u.User)
 	}
-	return name, ok
+	return to, ok
 }
 
 // relayChanged logs and tells what happens to relayed registrations (relay.Config.OnEvent).

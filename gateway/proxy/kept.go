@@ -17,9 +17,9 @@ type Exchange interface {
 
 // Agents knows user agents whose registrar is an upstream: it reaches them by what we gave it.
 type Agents interface {
-	// ByPath is asked for a request of an upstream that came by the Path made for name. known: it waits for that user
+	// ByPath is asked for a request of an upstream that came by a Path of ours. known: it waits for that user
 	// agent like any other, and err, if there is one, is the answer; else it is 430 when the flow is gone.
-	ByPath(req *sip.Message, from *flow.Flow, name flow.Name) (known bool, err error)
+	ByPath(req *sip.Message, from *flow.Flow, to flow.Token) (known bool, err error)
 	// ByContact is asked for a request within a dialog that shows no route set of ours: whom its
 	// Request-URI stands for, to.Name and to.Flow, or the upstream whose server it is.
 	ByContact(req *sip.Message, from *flow.Flow) (to flow.Token, upstream string, known bool, err error)
@@ -83,7 +83,7 @@ func (p *Proxy) byPath(req *sip.Message, from *flow.Flow, r *route) (Target, err
 	if p.Agents == nil {
 		return t, nil
 	}
-	known, err := p.Agents.ByPath(req, from, r.dst.Name)
+	known, err := p.Agents.ByPath(req, from, r.dst)
 	t.path = !known
 	return t, err
 }

@@ -114,7 +114,8 @@ func (x *Registration) checkPath(m *sip.Message) {
 		return
 	}
 	text := "the registrar returns another Path than it got; calls may not reach user agents (contact: alias needs no Path)"
-	if !m.Has(sip.Path) {
+	x.keeps = m.Has(sip.Path)
+	if !x.keeps {
 		text = "the registrar returns no Path; if calls do not reach user agents, it does not follow it (Kamailio: use_path, Asterisk: support_path; contact: alias needs no Path)"
 	}
 	x.relay.notice(Notice{Upstream: x.up.Name, AOR: x.aor, Warn: true, Text: text})

@@ -154,8 +154,31 @@ func TestEscapedContact(t *testing.T) {
 	}
 	name := r.NameOf("alice@example.com", "", 0, "sip:%61lice@x.invalid;transport=ws")
 	for uri, ok := range map[string]bool{"sip:alice@x.invalid": true, "sip:al%69ce@X.invalid": true, "sip:Alice@x.invalid": false, "sip:alice@y.invalid": false} {
-		if known, err := r.ByPath("pbx", name, uri); !known || (err == nil) != ok {
+		if known, err := r.ByPath("pbx", name, f.ID, uri); !known || (err == nil) != ok {
 			t.Errorf("%s: %v, %v", uri, known, err)
+		}
+	}
+}
+
+// A registrar stores the Path of each REGISTER (RFC 3327 §5.3): one that calls by an older, too, would ring the user agent
+// twice. One that shows in its 2xx that it has kept the older has no other.
+func TestOlderPath(t *testing.T) {
+	r := newRig(t, Upstream{Name: "pbx"})
+	before, now := r.page(), r.page()
+	const contact, uri = "<sip:a1@x.invalid>;expires=60", "sip:a1@x.invalid"
+	name := r.NameOf("alice@example.com", "", 0, uri)
+	kept := func(string) string { return "Contact: " + contact + "\r\nPath: <sip:older@192.0.2.1;lr>" }
+	r.register(t, before, "alice", contact, nil)
+	for _, c := range []struct {
+		answer func(string) string
+		older  bool // it leads to her
+	}{{nil, false}, {kept, true}, {nil, false}} {
+		r.register(t, now, "alice", contact, c.answer)
+		if _, err := r.ByPath("pbx", name, now.ID, uri); err != nil {
+			t.Errorf("by its Path: %v", err)
+		}
+		if _, err := r.ByPath("pbx", name, before.ID, uri); (err == nil) != c.older {
+			t.Errorf("by the older: %v", err)
 		}
 	}
 }

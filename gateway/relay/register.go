@@ -63,6 +63,8 @@ type Registration struct {
 	list []listed
 	room [2]listed
 	grow uint32 // what its Expires is to be at most
+
+	keeps bool // the 2xx has a Path, and it is another
 }
 
 // Read checks a REGISTER for an AOR whose domain a registrar behind us keeps. The error is a

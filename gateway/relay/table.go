@@ -39,6 +39,8 @@ type Binding struct {
 	Hop      Hop
 	Name     flow.Name
 	Flow     *flow.Flow
+	Over     flow.ID // the connection that the Path names
+	Keeps    bool    // the registrar has shown that it kept another Path
 }
 
 // entry is a binding in the table. Guarded by the table's mu.
@@ -153,6 +155,7 @@ func (r *Relay) enter(x *Registration, f *flow.Flow, life time.Duration, hop Hop
 		t.at[e.place] = append(t.at[e.place], e)
 	}
 	e.Expires, e.Hop, e.Routes, e.Login = time.Now().Add(life), hop, routes, keep(e.Login, x.login)
+	e.Over, e.Keeps = x.from.ID, x.keeps
 	if x.up.Unregister {
 		e.Sent, e.Path, e.CallID = keep(e.Sent, x.sent), keep(e.Path, x.path), keep(e.CallID, x.req.CallID())
 		e.CSeq, _ = x.req.CSeq()

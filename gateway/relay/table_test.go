@@ -113,7 +113,7 @@ func (r *rig) register(t testing.TB, f *flow.Flow, user, contact string, answer 
 	if answer != nil {
 		lines = []string{answer(sent.Value(sip.Contact))}
 	}
-	if path := sent.Value(sip.Path); path != "" {
+	if path := sent.Value(sip.Path); path != "" && !strings.Contains(lines[0], "\r\nPath: ") {
 		lines = append(lines, "Path: "+path)
 	}
 	resp, err := sip.Parse(string(sent.AppendReply(nil, &sip.Reply{Status: 200, Headers: lines})), sip.Frame)
