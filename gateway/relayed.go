@@ -262,6 +262,7 @@ func (c *core) qualify(tx *transaction.Server, req *sip.Message, u *sip.URI) (an
 		return false, err
 	}
 	if !awaited {
+		to.Flow = 0 // Asterisk 22 asks by the first Path for ever, and calls by the last
 		known, err := c.relayed.ByPath(req, tx.Flow(), to)
 		if !known || err != nil {
 			return false, err

@@ -16,7 +16,7 @@ var (
 	errElsewhere = sip.Refuse(403, "Forbidden: this user may call through its registrar only")
 )
 
-// ByPath is whom a request of an upstream reaches by the Path that was made for name, over a connection: 480 once
+// ByPath is whom a request of an upstream reaches by the Path that was made for name, over a connection (0: any): 480 once
 // the binding is gone, and at once, for the registrar may know others. known: the name is, or that
 // upstream can only know it from, a relayed binding.
 func (r *Relay) ByPath(upstream string, name flow.Name, over flow.ID, uri string) (known bool, err error) {
@@ -32,7 +32,7 @@ func (r *Relay) ByPath(upstream string, name flow.Name, over flow.ID, uri string
 	case b.Upstream != upstream:
 		r.Counters.add(ForgedPath)
 		return true, errForgery
-	case (r.replaced(&b, uri) || b.Over != over && !b.Keeps) && !r.Awaits(upstream, name, uri):
+	case (r.replaced(&b, uri) || over != 0 && over != b.Over && !b.Keeps) && !r.Awaits(upstream, name, uri):
 		r.Counters.add(StaleContact) // the registrar has an older Path, too, and would ring the user agent twice
 		return true, errDeadPath
 	}
