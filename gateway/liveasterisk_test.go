@@ -68,7 +68,7 @@ func (l *live) asterisk(suite string, values map[string]string, more ...string) 
 	a.values = map[string]string{
 		"RUN": dir, "MODULES": filepath.Dir(findFile(l.t, tree, "chan_pjsip.so")), "DATA": filepath.Join(tree, "usr/share/asterisk"),
 		"AT": a.at.String(), "IP": a.at.Addr().String(), "AMI": fmt.Sprint(l.free(80).Port()), "WS": "0", "HTTP": "no",
-		"GATEWAYS": l.addr(0).String() + "/24", "GATEWAY": l.sip.String(), "DENY": modern("deny", "blacklist"), "AUTH": modern("digest", "userpass"),
+		"GATEWAYS": "127.68.0.0/14", "GATEWAY": l.sip.String(), "DENY": modern("deny", "blacklist"), "AUTH": modern("digest", "userpass"),
 		"BIND_MEDIA": "yes", "CANDIDATES": "", "QUALIFY": "0", "USERS": "", "EARLY": "60", "HOLD": "yes", "DTMF": "info",
 	}
 	for k, v := range values {
