@@ -135,7 +135,7 @@ func TestTLSHop(t *testing.T) {
 
 // groupTLS is a group with quick probes and one hop behind TLS.
 func groupTLS(at netip.AddrPort, tls string) string {
-	return fmt.Sprintf("upstreams: { pbx: { hops: [ { uri: \"%s\", tls: { %s } } ], health: { interval: 1s, down_interval: 1s, timeout: 1s, down_after: 1 } } }\n"+
+	return fmt.Sprintf("upstreams: { pbx: { hops: [ { uri: \"%s\", tls: { %s } } ], health: { interval: 2s, down_interval: 2s, timeout: 2s, down_after: 1 } } }\n"+
 		"routes: [ { match: \"^[0-9]+$\", to: pbx } ]\n", hop(at, "tls"), tls)
 }
 
