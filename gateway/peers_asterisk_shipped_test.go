@@ -5,6 +5,7 @@ package gateway_test
 import (
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -49,6 +50,22 @@ func TestShippedAsterisk(t *testing.T) {
 			alice.want("200 INVITE")
 			alice.InDialog("ACK")
 			bob.hangsUp()
+			alice.isHungUp()
+
+			page := bob
+			for i := range 7 { // more than Asterisk takes: each load is a new instance, and the registrar hears nothing of the last
+				page.closes()
+				page = c.tab("bob"+strconv.Itoa(i), "bob@example.com", "change-me-2", "")
+				page.registers()
+			}
+			alice.Request("INVITE", "bob", body(chromium(t)))
+			alice.want("401 INVITE")
+			page.want("INVITE")
+			page.Reply(200, "", "INVITE", body(accepts(t)))
+			page.want("ACK")
+			alice.want("200 INVITE")
+			alice.InDialog("ACK")
+			page.hangsUp()
 			alice.isHungUp()
 
 			mallory := l.play("alice", siptest.UAOptions{Transport: sip.WS, AOR: "alice@example.com", Manual: true}, l.dialWS(), netip.AddrPort{})
