@@ -40,7 +40,7 @@ func (c *Config) validateDomains(d *decoder) {
 	if len(c.Domains) == 0 {
 		d.problem("domain", "missing; write the domain of your users' addresses, such as domain: example.com")
 	}
-	if d.at["domain"] != nil && d.at["domains"] != nil {
+	if len(c.Domains) > 0 && d.at["domain"] != nil && d.at["domains"] != nil {
 		d.problem("domain", "stands beside domains; move it there")
 	}
 	upstreams := map[string]bool{"local": true}
