@@ -96,7 +96,7 @@ func (l *live) kamailioEdge(registrar netip.AddrPort) *edge {
 		l.t.Fatal(err)
 	}
 	e, dir := &edge{ws: l.free(72), sip: l.free(72)}, l.t.TempDir()
-	p := run(l.t, dir, path, "-DD", "-E", "-f", cfg, "-w", dir, "-Y", dir, "-P", filepath.Join(dir, "pid"), "-m", "256", "-M", "8",
+	p := run(l.t, dir, path, "-DD", "-E", "-f", cfg, "-w", dir, "-Y", dir, "-P", filepath.Join(dir, "pid"), "-m", "2048", "-M", "16",
 		"-A", "LISTEN_UDP=udp:"+e.sip.String(), "-A", "LISTEN_WS=tcp:"+e.ws.String(), "-A", "WS_PORT="+strconv.Itoa(int(e.ws.Port())),
 		"-A", `REGISTRAR="`+hop(registrar, "udp")+`"`)
 	e.pid = p.cmd.Process.Pid
